@@ -1,0 +1,43 @@
+"""The events: their Avro contracts (`*.avsc`), typed classes, framing and the one-at-a-time codec.
+
+The columnar codec is `shadowlane.schemas.columns`; it needs pyarrow and pyruhvro (`[worker]`).
+"""
+
+from shadowlane.schemas._codec import Codec, SchemaLookup, from_record, to_record
+from shadowlane.schemas._contracts import Contract, contract
+from shadowlane.schemas._events import (
+    Event,
+    EventT,
+    LedgerEntry,
+    ProductionLabel,
+    ProductionRequest,
+    ShadowComparison,
+    ShadowError,
+)
+from shadowlane.schemas._framing import Frame, read_frame, registered_header, single_object_header
+from shadowlane.schemas._names import check_name
+from shadowlane.schemas._values import Features, Prediction, label_text
+
+__all__ = [
+    "Codec",
+    "Contract",
+    "Event",
+    "EventT",
+    "Features",
+    "Frame",
+    "LedgerEntry",
+    "Prediction",
+    "ProductionLabel",
+    "ProductionRequest",
+    "SchemaLookup",
+    "ShadowComparison",
+    "ShadowError",
+    "check_name",
+    "contract",
+    "from_record",
+    "label_text",
+    "read_frame",
+    "registered_header",
+    "single_object_header",
+    "to_record",
+]

@@ -1,0 +1,207 @@
+"""The columnar codec: a batch of messages to Arrow columns and back, with pyruhvro.
+
+The decoder of a batch reads past what it should: it ignores trailing bytes. So each body gets a tail,
+one more `long` at its end with a value drawn at random in this process, and the schema one more field.
+A body that is cut or too long yields another value there, or none.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from io import BytesIO
+from typing import Any, Generic
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyruhvro
+from fastavro import schemaless_writer
+
+from shadowlane.errors import CodecError, CorruptMessageError, Place
+from shadowlane.schemas._codec import Codec, SchemaLookup
+from shadowlane.schemas._contracts import contract
+from shadowlane.schemas._events import Event, EventT
+
+_TAIL_FIELD = "shadowlane_tail"
+_TAIL = 2**61 + secrets.randbelow(2**61)
+_TIME = pa.timestamp("us", tz="UTC")
+_MICROSECOND = 1_000_000
+_EARLIEST = int(datetime(1, 1, 1, tzinfo=UTC).timestamp()) * _MICROSECOND
+_LATEST = int(datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp()) * _MICROSECOND + _MICROSECOND - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A message of a batch that is not the event it should be, and where it stood in the batch."""
+
+    index: int
+    error: CodecError
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The good messages of a batch as columns, which messages those were, and the bad ones."""
+
+    batch: pa.RecordBatch
+    kept: Sequence[int]
+    rejects: Sequence[Reject]
+
+
+class ColumnCodec(Generic[EventT]):
+    """Encodes and decodes one kind of event, a batch at a time."""
+
+    def __init__(
+        self, event: type[EventT], *, lookup: SchemaLookup | None = None, header: bytes | None = None
+    ) -> None:
+        self.schema = arrow_schema(event)
+        self._one = Codec(event, lookup=lookup)
+        self._header = header or self._one.contract.header
+        self._text = self._one.contract.text
+        self._tailed = _tailed(self._text)
+        self._tail = _encode_long(_TAIL)
+
+    def encode(self, batch: pa.RecordBatch) -> list[bytes]:
+        """Each row as framed bytes. The batch has the columns of `schema`."""
+        if batch.num_rows == 0:
+            return []
+        (encoded,) = pyruhvro.serialize_record_batch(batch, self._text, 1)
+        header = self._header
+        return [header + body for body in encoded.to_pylist()]
+
+    def decode(
+        self, messages: Sequence[bytes | None], place: Callable[[int], Place] | None = None
+    ) -> Decoded:
+        """Decode what can be decoded; return the rest apart, each with its reason and place."""
+        rejects: list[Reject] = []
+        bodies = self._bodies(messages, place, rejects)
+        kept = [index for index, body in enumerate(bodies) if body is not None]
+        batches = self._decode_bodies(messages, bodies, kept, place, rejects)
+        bad = {reject.index for reject in rejects}
+        return Decoded(
+            batch=_combine(batches, self.schema),
+            kept=[index for index in kept if index not in bad] if bad else kept,
+            rejects=sorted(rejects, key=lambda reject: reject.index),
+        )
+
+    def _bodies(
+        self,
+        messages: Sequence[bytes | None],
+        place: Callable[[int], Place] | None,
+        rejects: list[Reject],
+    ) -> list[bytes | None]:
+        """Each body with its tail; None where a message was rejected."""
+        header, size, tail = self._one.contract.header, len(self._one.contract.header), self._tail
+        bodies: list[bytes | None] = []
+        for index, message in enumerate(messages):
+            if message is not None and message[:size] == header:
+                bodies.append(message[size:] + tail)
+                continue
+            try:
+                bodies.append(self._translate(message, place and place(index)) + tail)
+            except CodecError as error:
+                rejects.append(Reject(index, error))
+                bodies.append(None)
+        return bodies
+
+    def _translate(self, message: bytes | None, place: Place | None) -> bytes:
+        """Rewrite a message of another version in the current one; slow, and rare."""
+        record = self._one.decode_record(message, place)
+        return self._one.encode_record(record)[len(self._one.header) :]
+
+    def _decode_bodies(
+        self,
+        messages: Sequence[bytes | None],
+        bodies: list[bytes | None],
+        indices: list[int],
+        place: Callable[[int], Place] | None,
+        rejects: list[Reject],
+    ) -> list[pa.RecordBatch]:
+        """Decode these together; where that fails, halve until the bad ones stand alone."""
+        if not indices:
+            return []
+        try:
+            return [self._decode_all([bodies[index] for index in indices])]
+        except _UndecodableError as failure:
+            if len(indices) == 1:
+                (index,) = indices
+                rejects.append(Reject(index, self._reason(messages[index], failure, place and place(index))))
+                return []
+        middle = len(indices) // 2
+        return [
+            batch
+            for half in (indices[:middle], indices[middle:])
+            for batch in self._decode_bodies(messages, bodies, half, place, rejects)
+        ]
+
+    def _decode_all(self, bodies: list[bytes | None]) -> pa.RecordBatch:
+        try:
+            batch = pyruhvro.deserialize_array(bodies, self._tailed)
+            batch.validate(full=True)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a native decoder may panic, and a panic is no Exception
+            raise _UndecodableError(str(error)) from error
+        columns = batch.columns
+        if pc.any(pc.not_equal(columns.pop(), _TAIL)).as_py():
+            raise _UndecodableError("too short or too long")
+        return pa.RecordBatch.from_arrays(
+            [_time(column) if pa.types.is_timestamp(column.type) else column for column in columns],
+            schema=self.schema,
+        )
+
+    def _reason(self, message: bytes | None, failure: Exception, place: Place | None) -> CodecError:
+        """Why a single message cannot be decoded, in the words of the one-at-a-time codec."""
+        try:
+            self._one.decode(message, place)
+        except CodecError as error:
+            return error
+        return CorruptMessageError(f"not a {self._one.contract.name}: {failure}", place)
+
+
+class _UndecodableError(Exception):
+    """Somewhere in these bodies is one that cannot be decoded."""
+
+
+@cache
+def arrow_schema(event: type[Event]) -> pa.Schema:
+    """The columns of an event: times in UTC, nothing else added to what Avro says."""
+    derived = pyruhvro.avro_to_arrow_schema(contract(event).text)
+    return pa.schema([pa.field(each.name, _type_of(each.type), nullable=each.nullable) for each in derived])
+
+
+def _type_of(kind: pa.DataType) -> pa.DataType:
+    return _TIME if pa.types.is_timestamp(kind) else kind
+
+
+def _time(column: pa.Array) -> pa.Array:
+    """Microseconds as UTC times; outside the years 1 to 9999 nobody else can read them."""
+    micros = column.cast(pa.int64())
+    bounds = pc.min_max(micros)
+    low, high = bounds["min"].as_py(), bounds["max"].as_py()
+    if low is not None and (low < _EARLIEST or high > _LATEST):
+        raise _UndecodableError("a time outside the years 1 to 9999")
+    return micros.cast(_TIME)
+
+
+def _combine(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    if not batches:
+        return pa.RecordBatch.from_pylist([], schema=schema)
+    return pa.concat_batches(batches)
+
+
+def _tailed(text: str) -> str:
+    schema: dict[str, Any] = json.loads(text)
+    schema["fields"].append({"name": _TAIL_FIELD, "type": "long"})
+    return json.dumps(schema)
+
+
+def _encode_long(value: int) -> bytes:
+    out = BytesIO()
+    schemaless_writer(out, "long", value)
+    return out.getvalue()

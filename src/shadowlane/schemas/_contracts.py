@@ -1,0 +1,65 @@
+"""The Avro schemas as files: the current one of each event, and those that older writers used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from fastavro import parse_schema
+
+from shadowlane.schemas._events import (
+    Event,
+    LedgerEntry,
+    ProductionLabel,
+    ProductionRequest,
+    ShadowComparison,
+    ShadowError,
+)
+from shadowlane.schemas._framing import single_object_header
+
+_FOLDER = Path(__file__).parent
+
+FILES: Mapping[type[Event], str] = MappingProxyType(
+    {
+        ProductionRequest: "production_request",
+        ShadowComparison: "shadow_comparison",
+        ShadowError: "shadow_error",
+        ProductionLabel: "production_label",
+        LedgerEntry: "ledger_entry",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contract:
+    """One event's schema, and each schema that its messages may have been written with."""
+
+    name: str
+    text: str
+    schema: Any
+    header: bytes
+    writers: Mapping[bytes, Any]
+
+
+@cache
+def contract(event: type[Event]) -> Contract:
+    """The contract of an event class, read once."""
+    stem = FILES[event]
+    text = (_FOLDER / f"{stem}.avsc").read_text(encoding="utf-8")
+    raw = json.loads(text)
+    writers = {
+        single_object_header(older): parse_schema(older)
+        for older in map(_read, sorted((_FOLDER / "history").glob(f"{stem}.*.avsc")))
+    }
+    schema, header = parse_schema(raw), single_object_header(raw)
+    return Contract(raw["name"], text, schema, header, MappingProxyType({**writers, header: schema}))
+
+
+def _read(path: Path) -> dict[str, object]:
+    loaded: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return loaded

@@ -1,0 +1,57 @@
+"""Which schema wrote a message: the few bytes before its body.
+
+Avro single-object encoding: C3 01 and the schema's CRC-64-AVRO fingerprint (little-endian, 8 bytes).
+Confluent wire format: 00 and a Schema Registry's id (big-endian, 4 bytes).
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import NamedTuple
+
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+from shadowlane.errors import ForeignMessageError, Place
+
+_SINGLE_OBJECT = b"\xc3\x01"
+_REGISTERED = b"\x00"
+_SINGLE_OBJECT_SIZE = 10
+_REGISTERED_SIZE = 5
+
+
+class Frame(NamedTuple):
+    """How a message names its writer's schema, and where its body starts."""
+
+    schema: bytes | int
+    size: int
+
+
+def single_object_header(schema: dict[str, object]) -> bytes:
+    """The ten bytes before a body written with this schema."""
+    digest = fingerprint(to_parsing_canonical_form(schema), "CRC-64-AVRO")
+    return _SINGLE_OBJECT + bytes.fromhex(digest)
+
+
+def registered_header(schema_id: int) -> bytes:
+    """The five bytes before a body whose schema lies in a Schema Registry."""
+    return _REGISTERED + struct.pack(">I", schema_id)
+
+
+def read_frame(message: bytes | None, place: Place | None = None) -> Frame:
+    """Tell the two framings apart by the first byte.
+
+    Raises:
+        ForeignMessageError: neither of the two.
+    """
+    if not message:
+        raise ForeignMessageError("no bytes (an empty value or a tombstone)", place)
+    if message[:2] == _SINGLE_OBJECT and len(message) >= _SINGLE_OBJECT_SIZE:
+        return Frame(message[:_SINGLE_OBJECT_SIZE], _SINGLE_OBJECT_SIZE)
+    if message[:1] == _REGISTERED and len(message) >= _REGISTERED_SIZE:
+        return Frame(struct.unpack(">I", message[1:_REGISTERED_SIZE])[0], _REGISTERED_SIZE)
+    start = message[:4].hex(" ")
+    raise ForeignMessageError(
+        f"starts with {start}, which is neither Avro single-object encoding (c3 01 and a fingerprint) "
+        "nor the Confluent wire format (00 and a schema id)",
+        place,
+    )
