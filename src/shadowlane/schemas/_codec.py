@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import fields
 from datetime import UTC
-from functools import cache
 from typing import Any, Generic, cast
 
 from fastavro import schemaless_reader, schemaless_writer
@@ -115,7 +113,7 @@ class Codec(Generic[EventT]):
 
 def to_record(event: Event) -> dict[str, Any]:
     """An event in the shape that Avro writes."""
-    return {name: _plain(getattr(event, name)) for name in _names(type(event))}
+    return {name: _plain(getattr(event, name)) for name in event.__slots__}
 
 
 def from_record(event: type[EventT], record: dict[str, Any]) -> EventT:
@@ -125,7 +123,7 @@ def from_record(event: type[EventT], record: dict[str, Any]) -> EventT:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, (Features, Prediction)):
-        return {name: getattr(value, name) for name in _names(type(value))}
+        return {name: getattr(value, name) for name in value.__slots__}
     return value
 
 
@@ -139,8 +137,3 @@ def _typed(name: str, value: Any) -> Any:
     if name in _PREDICTIONS:
         return Prediction(**value)
     return value
-
-
-@cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(each.name for each in fields(kind))

@@ -166,10 +166,14 @@ class _UndecodableError(Exception):
     """Somewhere in these bodies is one that cannot be decoded."""
 
 
-@cache
 def arrow_schema(event: type[Event]) -> pa.Schema:
     """The columns of an event: times in UTC, nothing else added to what Avro says."""
-    derived = pyruhvro.avro_to_arrow_schema(contract(event).text)
+    return _derive(contract(event).text)
+
+
+@cache
+def _derive(text: str) -> pa.Schema:
+    derived = pyruhvro.avro_to_arrow_schema(text)
     return pa.schema([pa.field(each.name, _type_of(each.type), nullable=each.nullable) for each in derived])
 
 

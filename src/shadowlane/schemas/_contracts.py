@@ -46,10 +46,13 @@ class Contract:
     writers: Mapping[bytes, Any]
 
 
-@cache
 def contract(event: type[Event]) -> Contract:
     """The contract of an event class, read once."""
-    stem = FILES[event]
+    return _load(FILES[event])
+
+
+@cache
+def _load(stem: str) -> Contract:
     text = (_FOLDER / f"{stem}.avsc").read_text(encoding="utf-8")
     raw = json.loads(text)
     writers = {

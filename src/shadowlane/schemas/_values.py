@@ -139,7 +139,7 @@ def _mapping_prediction(values: Mapping[Any, Any]) -> Prediction:
     if unknown:
         names = ", ".join(sorted(map(repr, unknown)))
         raise TypeError(f"a prediction has score, label, vector and ranking; not {names}")
-    plain = {name: _plain(value) for name, value in values.items()}
+    plain: dict[str, Any] = {name: _plain(value) for name, value in values.items()}
     label, score, vector = plain.get("label"), plain.get("score"), plain.get("vector")
     return Prediction(
         score=None if score is None else float(score),
