@@ -10,8 +10,17 @@ from typing import TypeVar
 from shadowlane.schemas._values import Features, Prediction
 
 
+class Event:
+    """What the five events have in common: they are events."""
+
+    __slots__: tuple[str, ...] = ()
+
+
+EventT = TypeVar("EventT", bound=Event)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProductionRequest:
+class ProductionRequest(Event):
     """One production call and the primary's prediction (topic `production-requests`)."""
 
     request_id: str
@@ -30,7 +39,7 @@ class ProductionRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShadowComparison:
+class ShadowComparison(Event):
     """One request's two predictions side by side (topic `shadow-comparisons`)."""
 
     request_id: str
@@ -62,7 +71,7 @@ class ShadowComparison:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ShadowError:
+class ShadowError(Event):
     """A request that the shadow could not answer, or bytes that are none (topic `shadow-errors`)."""
 
     request_id: str | None = None
@@ -89,7 +98,7 @@ class ShadowError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProductionLabel:
+class ProductionLabel(Event):
     """What turned out to be true (topic `production-labels`)."""
 
     request_id: str
@@ -101,7 +110,7 @@ class ProductionLabel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerEntry:
+class LedgerEntry(Event):
     """A hook's or worker's counts since its start (topic `shadow-ledger`)."""
 
     producer_id: str
@@ -120,7 +129,3 @@ class LedgerEntry:
     delivered: int = 0
     failed: int = 0
     final: bool = False
-
-
-Event = ProductionRequest | ShadowComparison | ShadowError | ProductionLabel | LedgerEntry
-EventT = TypeVar("EventT", bound=Event)
