@@ -1,0 +1,76 @@
+"""The clients of confluent_kafka, with our settings, log and errors; nothing wraps their hot path."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+
+from shadowlane.errors import KafkaFailedError, SettingsError
+from shadowlane.kafka._errors import to_error
+from shadowlane.kafka._log import ClientLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from shadowlane.settings import KafkaSettings
+
+Client = TypeVar("Client", Producer, Consumer, AdminClient)
+PROPERTY = re.compile(r'property[: ]+"?([\w.]+)')
+
+
+def make_producer(settings: KafkaSettings, **config: Any) -> Producer:
+    """A producer. `config` is our defaults, verbatim librdkafka; the user's `[kafka.client]` is stronger."""
+    return _make(Producer, settings, ClientLog(settings).config() | config)
+
+
+def make_consumer(settings: KafkaSettings, group: str, **config: Any) -> Consumer:
+    """A consumer of a group; commits are its owner's job."""
+    ours = {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "allow.auto.create.topics": False,
+    }
+    return _make(Consumer, settings, ClientLog(settings).config() | ours | config)
+
+
+def make_admin(settings: KafkaSettings, **config: Any) -> AdminClient:
+    """An admin client. Nobody polls it, so its log would only pile up: its errors come from its calls."""
+    return _make(AdminClient, settings, {"log_level": 0} | config)
+
+
+def _make(
+    kind: Callable[[dict[str, Any]], Client], settings: KafkaSettings, config: dict[str, Any]
+) -> Client:
+    _check_files(settings)
+    try:
+        return kind(config | settings.client_config())
+    except KafkaException as failure:
+        raise _construction_error(failure, settings) from None
+
+
+def _construction_error(failure: KafkaException, settings: KafkaSettings) -> SettingsError | KafkaFailedError:
+    error = failure.args[0]
+    text = settings.scrub(error.str())
+    if error.name() != "_INVALID_ARG":
+        return to_error(error, "making a Kafka client")
+    found = PROPERTY.search(text)
+    where = f"[kafka.client] {found[1]}" if found and found[1] in settings.client else "Kafka client"
+    return SettingsError(f"{where}: {text}")
+
+
+def _check_files(settings: KafkaSettings) -> None:
+    """OpenSSL does not name the file that it could not open."""
+    tls = settings.tls
+    for name, place in (
+        ("ssl_ca_location", tls.ca_location),
+        ("ssl_certificate_location", tls.certificate_location),
+        ("ssl_key_location", tls.key_location),
+    ):
+        if place and place != "probe" and not Path(place).exists():
+            raise SettingsError(f"{name}: {place} does not exist")
