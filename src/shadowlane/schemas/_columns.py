@@ -101,16 +101,11 @@ class ColumnCodec(Generic[EventT]):
                 bodies.append(message[size:] + tail)
                 continue
             try:
-                bodies.append(self._translate(message, place and place(index)) + tail)
+                bodies.append(self._one.body(message, place and place(index)) + tail)
             except CodecError as error:
                 rejects.append(Reject(index, error))
                 bodies.append(None)
         return bodies
-
-    def _translate(self, message: bytes | None, place: Place | None) -> bytes:
-        """Rewrite a message of another version in the current one; slow, and rare."""
-        record = self._one.decode_record(message, place)
-        return self._one.encode_record(record)[len(self._one.header) :]
 
     def _decode_bodies(
         self,
@@ -148,10 +143,7 @@ class ColumnCodec(Generic[EventT]):
         columns = batch.columns
         if pc.any(pc.not_equal(columns.pop(), _TAIL)).as_py():
             raise _UndecodableError("too short or too long")
-        return pa.RecordBatch.from_arrays(
-            [_time(column) if pa.types.is_timestamp(column.type) else column for column in columns],
-            schema=self.schema,
-        )
+        return pa.RecordBatch.from_arrays(list(map(_as_type, columns, self.schema.types)), schema=self.schema)
 
     def _reason(self, message: bytes | None, failure: Exception, place: Place | None) -> CodecError:
         """Why a single message cannot be decoded, in the words of the one-at-a-time codec."""
@@ -191,6 +183,15 @@ def _time(column: pa.Array) -> pa.Array:
     return micros.cast(_TIME)
 
 
+def _as_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if pa.types.is_timestamp(kind):
+        return _time(column)
+    try:
+        return column if column.type == kind else column.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise _UndecodableError(str(error)) from error
+
+
 def _combine(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch:
     if len(batches) == 1:
         return batches[0]
@@ -200,7 +201,13 @@ def _combine(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch
 
 
 def _tailed(text: str) -> str:
+    """The schema to decode with: a tail, and each int as the long that its bytes can hold.
+
+    An int of more than 32 bits would come back as another number, without a word.
+    """
     schema: dict[str, Any] = json.loads(text)
+    for field in schema["fields"]:
+        field["type"] = "long" if field["type"] == "int" else field["type"]
     schema["fields"].append({"name": _TAIL_FIELD, "type": "long"})
     return json.dumps(schema)
 
