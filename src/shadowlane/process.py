@@ -1,0 +1,49 @@
+"""What every long-running command needs: a flag that signals set, and a heartbeat that others can see."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+_BEAT_SECONDS = 1.0
+
+
+class Heartbeat:
+    """Touches the file named by SHADOWLANE_HEARTBEAT while the loop moves; its age tells a health check."""
+
+    def __init__(self, path: str | None = None) -> None:
+        given = path or os.environ.get("SHADOWLANE_HEARTBEAT")
+        self._path = Path(given) if given else None
+        self._last = -_BEAT_SECONDS
+
+    def beat(self) -> None:
+        """Touch the file, once a second at most."""
+        now = time.monotonic()
+        if self._path and now - self._last >= _BEAT_SECONDS:
+            self._path.touch()
+            self._last = now
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[Event]:
+    """A flag that SIGTERM and Ctrl-C set: finish what is under way, then leave. A second one ends at once."""
+    stop = Event()
+
+    def on_signal(number: int, _frame: Any) -> None:
+        if stop.is_set():
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        stop.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,149 @@
+"""Several workers on one machine: a process each, started again when one is killed."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import multiprocessing
+import os
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from threading import Event as Flag
+
+from shadowlane.errors import ShadowlaneError
+from shadowlane.process import Heartbeat, stopped_by_signals
+from shadowlane.replay_worker._plan import WorkerPlan
+from shadowlane.replay_worker._worker import Progress, run_worker
+from shadowlane.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+_REPORT_SECONDS = 10.0
+_RESTART_SECONDS = 1.0
+_GRACE_SECONDS = 30.0
+_FAILED = 1
+
+
+def run_one(plan: WorkerPlan, kafka: KafkaSettings, worker_id: str | None, stop: Flag) -> Progress:
+    """One worker in this process, with a heartbeat and a line in the log now and then."""
+    heartbeat, said = Heartbeat(), _Reporter()
+    parent = os.getppid()
+
+    def tick(progress: Progress) -> None:
+        heartbeat.beat()
+        said.report(progress)
+        if os.getppid() != parent:  # the fleet's parent was killed: do not live on without it
+            stop.set()
+
+    with _worker_id(plan, kafka, worker_id) as claimed:
+        log.info("worker %s replays %s on %s", claimed, plan.target.model, plan.target.shadow)
+        progress = run_worker(plan, kafka, claimed, stop=stop, tick=tick)
+        said.report(progress, last=True)
+        return progress
+
+
+def run_fleet(plan: WorkerPlan, kafka: KafkaSettings, processes: int, stop: Flag) -> None:
+    """Keep so many workers running until told to stop.
+
+    A worker that is killed is started again. One that gives up (its model cannot be loaded, too many
+    errors, fenced) ends the fleet.
+
+    Raises:
+        ShadowlaneError: a worker gave up; it has said why.
+    """
+    heartbeat = Heartbeat()
+    workers = [_start(plan, kafka) for _ in range(processes)]
+    try:
+        while not stop.wait(0.2):
+            heartbeat.beat()
+            for index, worker in enumerate(workers):
+                if worker.exitcode is None:
+                    continue
+                if worker.exitcode >= 0:
+                    raise ShadowlaneError("a worker gave up; the fleet stops")
+                log.warning("a worker was killed by signal %d; starting another", -worker.exitcode)
+                time.sleep(_RESTART_SECONDS)
+                workers[index] = _start(plan, kafka)
+    finally:
+        _stop(workers)
+
+
+class _Reporter:
+    """Says how far a worker is, every ten seconds while it moves."""
+
+    def __init__(self) -> None:
+        self._before, self._then = Progress(), time.monotonic()
+
+    def report(self, progress: Progress, *, last: bool = False) -> None:
+        elapsed = time.monotonic() - self._then
+        moved = progress.requests - self._before.requests
+        if not last and (elapsed < _REPORT_SECONDS or not moved):
+            return
+        rate = moved / max(elapsed, 1e-6)
+        log.info(
+            "replayed %s requests: %s compared, %s errors (%s/s)",
+            *(f"{count:,}" for count in (progress.requests, progress.compared, progress.errors, round(rate))),
+        )
+        self._before, self._then = progress, time.monotonic()
+
+
+def _start(plan: WorkerPlan, kafka: KafkaSettings) -> BaseProcess:
+    # Spawned, not forked: Kafka clients and thread pools do not survive a fork.
+    process = multiprocessing.get_context("spawn").Process(target=_child, args=(plan, kafka), daemon=False)
+    process.start()
+    return process
+
+
+def _child(plan: WorkerPlan, kafka: KafkaSettings) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    with stopped_by_signals() as stop:
+        try:
+            run_one(plan, kafka, None, stop)
+        except ShadowlaneError as error:
+            log.error("%s", error)  # noqa: TRY400 - the sentence is for a reader; the trace is not
+            sys.exit(_FAILED)
+
+
+def _stop(workers: list[BaseProcess]) -> None:
+    """Ask each to finish its batch; end by force what does not within the grace."""
+    for worker in workers:
+        if worker.is_alive():
+            worker.terminate()
+    deadline = time.monotonic() + _GRACE_SECONDS
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+        if worker.is_alive():
+            log.warning("a worker did not finish within %d s; ending it", _GRACE_SECONDS)
+            worker.kill()
+            worker.join()
+
+
+@contextmanager
+def _worker_id(plan: WorkerPlan, kafka: KafkaSettings, given: str | None) -> Iterator[str]:
+    """The id that the worker's transactions run under: the same after a restart, never the same twice.
+
+    Two live workers under one id would fence each other. So the lowest number is taken that no other
+    worker of this work on this machine holds a lock on; a killed process lets go of its lock.
+    """
+    if given:
+        yield given
+        return
+    work = f"{kafka.bootstrap_servers} {kafka.topic_prefix} {plan.target.group}"
+    name = hashlib.sha256(work.encode()).hexdigest()[:16]
+    for number in range(10_000):
+        path = Path(tempfile.gettempdir()) / f"shadowlane-{os.getuid()}-{name}-{number}.lock"
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            yield f"{socket.gethostname()}-{number}"
+            return
+    raise ShadowlaneError("10,000 workers of this work run on this machine already")

@@ -1,0 +1,111 @@
+"""Where results leave: each batch's events and its offsets in one Kafka transaction, all or nothing."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from confluent_kafka import KafkaException, Producer, TopicPartition
+
+from shadowlane.errors import FencedError, KafkaFailedError, TransactionAbortedError
+from shadowlane.kafka import make_producer, mapped, to_error
+from shadowlane.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT = 30.0
+
+
+class Outgoing(NamedTuple):
+    """One message to be sent."""
+
+    topic: str
+    key: bytes | None
+    value: bytes
+    timestamp: int
+
+
+class Outbox:
+    """A transactional producer that is made anew after any error of which nobody knows the outcome."""
+
+    def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
+        self._settings = settings
+        self._transactional_id = transactional_id
+        self._producer: Producer | None = self._make()
+
+    def send(self, messages: Iterable[Outgoing], offsets: Sequence[TopicPartition], group: Any) -> None:
+        """Send all of it and move the group's offsets, or nothing.
+
+        Raises:
+            TransactionAbortedError: nothing was sent; the work must be done again from the last commit.
+            FencedError: another worker has taken over this transactional id; this one must stop.
+        """
+        if self._producer is None:
+            self._producer = self._make()
+        try:
+            self._transact(self._producer, messages, offsets, group)
+        except KafkaException as failure:
+            raise self._recover(failure) from failure
+
+    def close(self) -> None:
+        """Let go of the producer; nothing is under way between two calls of `send`."""
+        self._producer = None
+
+    def _transact(
+        self,
+        producer: Producer,
+        messages: Iterable[Outgoing],
+        offsets: Sequence[TopicPartition],
+        group: Any,
+    ) -> None:
+        producer.begin_transaction()
+        for message in messages:
+            _produce(producer, message)
+        producer.send_offsets_to_transaction(list(offsets), group, _TIMEOUT)
+        producer.commit_transaction(_TIMEOUT)
+
+    def _recover(self, failure: KafkaException) -> KafkaFailedError:
+        """Abort where that is asked for; in doubt, never use this producer again.
+
+        librdkafka speaks the older transaction protocol: after an error whose outcome is unknown,
+        only a new producer's init_transactions settles what became of the transaction.
+        """
+        error = to_error(failure.args[0], "sending results")
+        producer, self._producer = self._producer, None
+        if isinstance(error, FencedError):
+            return error
+        if failure.args[0].txn_requires_abort() and producer is not None:
+            try:
+                producer.abort_transaction(_TIMEOUT)
+                self._producer = producer
+            except KafkaException as second:
+                log.warning("aborting a transaction: %s", to_error(second.args[0], "abort"))
+        return TransactionAbortedError(str(error))
+
+    def _make(self) -> Producer:
+        producer = make_producer(
+            self._settings,
+            **{
+                "transactional.id": self._transactional_id,
+                # A worker that is killed in mid-transaction blocks readers for this long at most.
+                "transaction.timeout.ms": 30_000,
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "message.max.bytes": 8_000_000,
+                "queue.buffering.max.messages": 1_000_000,
+            },
+        )
+        with mapped("starting the worker's transactions"):
+            producer.init_transactions(_TIMEOUT)
+        return producer
+
+
+def _produce(producer: Producer, message: Outgoing) -> None:
+    while True:
+        try:
+            producer.produce(message.topic, message.value, key=message.key, timestamp=message.timestamp)
+        except BufferError:  # the local queue is full: wait for the broker to take some of it
+            producer.poll(0.1)
+        else:
+            return
