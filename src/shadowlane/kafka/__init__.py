@@ -1,6 +1,8 @@
 """Kafka: connections, topics, errors and log in one place, and an embedded Apache Kafka."""
 
 from shadowlane.kafka._clients import make_admin, make_consumer, make_producer
+from shadowlane.kafka._detached import KafkaStatus, start_detached, status, stop_detached
+from shadowlane.kafka._embedded import EmbeddedKafka
 from shadowlane.kafka._errors import mapped, to_error
 from shadowlane.kafka._log import ClientLog
 from shadowlane.kafka._topics import (
@@ -16,7 +18,9 @@ from shadowlane.settings import KafkaSettings, Sasl, Secret, Tls
 
 __all__ = [
     "ClientLog",
+    "EmbeddedKafka",
     "KafkaSettings",
+    "KafkaStatus",
     "Sasl",
     "Secret",
     "Tls",
@@ -31,5 +35,8 @@ __all__ = [
     "make_consumer",
     "make_producer",
     "mapped",
+    "start_detached",
+    "status",
+    "stop_detached",
     "to_error",
 ]
