@@ -64,6 +64,21 @@ LABELS = TableSpec("labels", ProductionLabel, ("observed_at",))
 LEDGER = TableSpec("ledger", LedgerEntry, ("recorded_at",))
 TABLES = (COMPARISONS, ERRORS, LABELS, LEDGER)
 
+#: Messages on the topics above that are not the event they should be, each with its place and bytes.
+DEAD_LETTERS = "dead_letters"
+DEAD_LETTERS_SCHEMA = pa.schema(
+    [
+        pa.field("topic", pa.string()),
+        pa.field("landed_partition", pa.int32()),
+        pa.field("landed_offset", pa.int64()),
+        pa.field("error_type", pa.string()),
+        pa.field("message", pa.string()),
+        pa.field("raw", pa.string()),
+        pa.field("landed_at", pa.timestamp("us", tz="UTC")),
+        pa.field("date", pa.date32()),
+    ]
+)
+
 
 def _spread(field: pa.Field) -> list[pa.Field]:
     """A prediction becomes four columns; anything else stays, nullable, as any engine writes it."""

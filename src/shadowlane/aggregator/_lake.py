@@ -1,0 +1,75 @@
+"""The lake's tables as a writer sees them: append rows and move the offsets in one commit.
+
+Each commit carries, for every partition it took rows from, a Delta transaction whose app id is
+topic-partition and whose version is the next offset to read. The table, not Kafka, is the truth for
+where to resume; two writers of one partition cannot both commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction, WriterProperties, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from shadowlane.errors import LakeError
+
+_ZSTD = WriterProperties(compression="ZSTD")
+
+
+class TakenOverError(LakeError):
+    """Another aggregator has committed rows of this partition since we last looked."""
+
+
+class LakeTable:
+    """One Delta table, made when it is first opened."""
+
+    def __init__(self, lake: str, name: str, schema: pa.Schema, partition_by: tuple[str, ...]) -> None:
+        self.name = name
+        self._uri = f"{lake.rstrip('/')}/{name}"
+        try:
+            self._table = DeltaTable.create(
+                self._uri, schema=schema, partition_by=list(partition_by), mode="ignore", name=name
+            )
+        except (DeltaError, OSError) as error:
+            raise LakeError(f"cannot open or make the table {self._uri}: {error}") from error
+        self._positions: dict[str, int | None] = {}
+
+    def resume(self, app_id: str) -> int | None:
+        """The next offset of a partition, read afresh; None where nothing of it has landed yet."""
+        self._table.update_incremental()
+        self._positions[app_id] = self._table.transaction_version(app_id)
+        return self._positions[app_id]
+
+    def position(self, app_id: str) -> int | None:
+        """The next offset of a partition, as this writer knows it."""
+        return self._positions.get(app_id)
+
+    def append(self, rows: pa.Table, positions: Mapping[str, int]) -> None:
+        """Commit rows together with each partition's next offset: both or neither.
+
+        Raises:
+            TakenOverError: somebody else moved one of these positions; nothing was committed.
+            LakeError: the commit failed for another reason; nothing was committed.
+        """
+        # Our own commits carry the snapshot past those of others, so it is compared with what we
+        # remember; what is committed after this snapshot, Delta's own conflict check finds.
+        for app_id in positions:
+            if self._table.transaction_version(app_id) != self._positions.get(app_id):
+                raise TakenOverError(f"{self.name}: {app_id} was moved by another aggregator")
+        moves: list[Any] = [Transaction(app_id, version) for app_id, version in positions.items()]
+        try:
+            write_deltalake(
+                self._table,
+                rows,
+                mode="append",
+                commit_properties=CommitProperties(app_transactions=moves),
+                writer_properties=_ZSTD,
+            )
+        except CommitFailedError as error:
+            raise TakenOverError(f"{self.name}: {error}") from error
+        except (DeltaError, OSError) as error:
+            raise LakeError(f"cannot write to the table {self._uri}: {error}") from error
+        self._positions.update(positions)

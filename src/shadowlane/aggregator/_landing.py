@@ -1,0 +1,77 @@
+"""From a topic's messages to a table's rows: pure, column by column."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from confluent_kafka import Message
+
+from shadowlane.aggregator._tables import DEAD_LETTERS_SCHEMA, PREDICTIONS, TableSpec
+from shadowlane.errors import Place
+from shadowlane.schemas.columns import ColumnCodec, Reject
+
+
+class Landed(NamedTuple):
+    """A table's new rows, and those of the dead letters."""
+
+    rows: pa.Table
+    dead_letters: pa.Table
+
+
+def land(spec: TableSpec, codec: ColumnCodec[Any], messages: Sequence[Message]) -> Landed:
+    """Decode the messages of one topic into rows; what cannot be decoded becomes dead letters."""
+    decoded = codec.decode([message.value() for message in messages], lambda index: _place(messages[index]))
+    kept = [messages[index] for index in decoded.kept]
+    return Landed(_rows(spec, decoded.batch, kept), _dead_letters(decoded.rejects, messages))
+
+
+def _rows(spec: TableSpec, batch: pa.RecordBatch, messages: Sequence[Message]) -> pa.Table:
+    columns: dict[str, pa.Array] = {}
+    for name in batch.schema.names:
+        column = batch.column(name)
+        prefix = PREDICTIONS.get(name)
+        if prefix is None:
+            columns[name] = column
+        else:
+            parts = zip(column.type, column.flatten(), strict=True)
+            columns.update({f"{prefix}_{part.name}": values for part, values in parts})
+    columns["landed_partition"] = pa.array([message.partition() for message in messages], pa.int32())
+    columns["landed_offset"] = pa.array([message.offset() for message in messages], pa.int64())
+    columns["date"] = _date(spec, batch)
+    schema = spec.schema
+    table = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+    # Rows of one time lie together, so that a reader of a window skips what is outside it.
+    return table.sort_by([(name, "ascending") for name in (spec.dated_by[0], "landed_offset")])
+
+
+def _date(spec: TableSpec, batch: pa.RecordBatch) -> pa.Array:
+    """The day (UTC) of the first time that a row knows."""
+    times = [batch.column(name) for name in spec.dated_by]
+    return pc.coalesce(*times).cast(pa.date32())
+
+
+def _dead_letters(rejects: Sequence[Reject], messages: Sequence[Message]) -> pa.Table:
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "topic": messages[reject.index].topic(),
+            "landed_partition": messages[reject.index].partition(),
+            "landed_offset": messages[reject.index].offset(),
+            "error_type": type(reject.error).__name__,
+            "message": reject.error.reason,
+            "raw": base64.b64encode(messages[reject.index].value() or b"").decode("ascii"),
+            "landed_at": now,
+            "date": now.date(),
+        }
+        for reject in rejects
+    ]
+    return pa.Table.from_pylist(rows, schema=DEAD_LETTERS_SCHEMA)
+
+
+def _place(message: Message) -> Place:
+    return Place(message.topic() or "", message.partition() or 0, message.offset() or 0)
