@@ -1,0 +1,254 @@
+"""The gate: a report against a policy gives a verdict. A pure function; nothing is read or written here.
+
+The verdict, by the first of these that holds:
+
+1. `no_data`       no request at all.
+2. `inconclusive`  fewer requests than the policy asks for, or a check whose figure cannot be computed or
+                   is not all numbers: not enough is known, whatever the other checks say.
+3. `hold`          a check failed.
+4. `promote`       every check passed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from shadowlane import __version__
+from shadowlane.aggregator import _values
+from shadowlane.aggregator._policy import Policy
+from shadowlane.aggregator._report import Report
+
+Verdict = Literal["promote", "hold", "inconclusive", "no_data"]
+
+EXIT_CODES: Mapping[Verdict, int] = {"promote": 0, "hold": 1, "inconclusive": 3, "no_data": 4}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One criterion against its figure. `passed` is None where that cannot be said."""
+
+    name: str
+    value: float | None
+    operator: Literal[">=", "<="]
+    bound: float
+    n: int  # over how many requests the value is
+    passed: bool | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateResult:
+    """The verdict, and all that it rests on."""
+
+    verdict: Verdict
+    checks: tuple[Check, ...]
+    report_summary: Mapping[str, object]
+    policy: Policy
+    table_versions: Mapping[str, int | None]
+    software_version: str
+    decided_at: datetime
+
+    @property
+    def promote(self) -> bool:
+        """Whether the shadow may be promoted."""
+        return self.verdict == "promote"
+
+    @property
+    def exit_code(self) -> int:
+        """What a command that asks the gate exits with."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def reason(self) -> str:
+        """The verdict in a sentence."""
+        failed = ", ".join(check.name for check in self.checks if check.passed is False)
+        unknown = ", ".join(check.name for check in self.checks if check.passed is None)
+        if self.verdict == "promote":
+            return "Every check passed."
+        if self.verdict == "hold":
+            return f"Failed: {failed}."
+        if self.verdict == "no_data":
+            return "No request was compared or failed in this scope: there is nothing to decide on."
+        parts = [f"failed: {failed}"] * bool(failed) + [f"cannot be said: {unknown}"] * bool(unknown)
+        return f"Not enough is known to decide ({'; '.join(parts)})."
+
+
+def decide(report: Report, policy: Policy, decided_at: datetime) -> GateResult:
+    """What the policy says of the report."""
+    checks = (
+        _traffic(report, policy),
+        _agreement(report, policy),
+        _latency(report, policy),
+        _errors(report, policy),
+        _distribution(report, policy),
+    )
+    return GateResult(
+        verdict=_verdict(report, checks),
+        checks=checks,
+        report_summary=_summary(report),
+        policy=policy,
+        table_versions=report.table_versions,
+        software_version=__version__,
+        decided_at=decided_at,
+    )
+
+
+def _verdict(report: Report, checks: tuple[Check, ...]) -> Verdict:
+    if report.requests == 0:
+        return "no_data"
+    traffic, *others = checks
+    if not traffic.passed or any(check.passed is None for check in others):
+        return "inconclusive"
+    return "promote" if all(check.passed for check in others) else "hold"
+
+
+def _traffic(report: Report, policy: Policy) -> Check:
+    value, bound = report.requests, policy.min_requests
+    passed = value >= bound
+    missing = "" if passed else f": {bound - value:,} more are needed before the rest can be judged"
+    return Check(
+        name="sufficient_traffic",
+        value=value,
+        operator=">=",
+        bound=bound,
+        n=value,
+        passed=passed,
+        why=f"{value:,} requests were seen; at least {bound:,} are asked for{missing}.",
+    )
+
+
+def _agreement(report: Report, policy: Policy) -> Check:
+    value, bound = report.agreement_rate, policy.min_agreement_rate
+    return Check(
+        name="agreement_ok",
+        value=value,
+        operator=">=",
+        bound=bound,
+        n=report.compared,
+        passed=None if value is None else value >= bound,
+        why="No request was compared, so agreement is unknown."
+        if value is None
+        else "The two agree on {} of the compared requests; at least {} is asked for.".format(
+            *_values.apart(value, bound, _values.percent)
+        ),
+    )
+
+
+def _latency(report: Report, policy: Policy) -> Check:
+    latency, bound = report.latency and report.latency.shadow, policy.max_shadow_latency_p99_ms
+    value = latency.p99 if latency else None
+    unknown = " ".join(_latency_doubts(report))
+    passed = None if value is None else value <= bound
+    sentence = ""
+    if value is not None:
+        sentence = "99 % of the shadow's answers took at most {}; at most {} is asked for.".format(
+            *_values.apart(value, bound, _values.milliseconds)
+        )
+    return Check(
+        name="latency_ok",
+        value=value,
+        operator="<=",
+        bound=bound,
+        n=latency.measured if latency else 0,
+        passed=None if passed and unknown else passed,
+        why=" ".join(filter(None, [sentence, unknown])),
+    )
+
+
+def _latency_doubts(report: Report) -> Iterator[str]:
+    """What keeps the percentile from being known, or from being a pass."""
+    if report.compared == 0:
+        yield "No request was compared, so the shadow's latency is unknown."
+    elif report.latency is None:
+        bases = ", ".join(_values.visible(each.basis) for each in report.latencies)
+        yield f"No request was timed alone and warm (only: {bases}), so the shadow's percentiles are unknown."
+    elif unusable := report.latency.shadow.unusable + report.latency.shadow.unmeasured:
+        yield f"{unusable:,} of the shadow's latencies are absent, NaN, infinite or negative."
+
+
+def _errors(report: Report, policy: Policy) -> Check:
+    value, bound = report.error_rate, policy.max_shadow_error_rate
+    return Check(
+        name="errors_ok",
+        value=value,
+        operator="<=",
+        bound=bound,
+        n=report.requests,
+        passed=None if value is None else value <= bound,
+        why="No request was seen, so the error rate is unknown."
+        if value is None
+        else "The shadow failed on {} of the requests; at most {} is asked for.".format(
+            *_values.apart(value, bound, _values.percent)
+        ),
+    )
+
+
+def _distribution(report: Report, policy: Policy) -> Check:
+    value, bound = report.distance, policy.max_distribution_divergence
+    passed = None if value is None else value <= bound
+    unknown = " ".join(_distribution_doubts(report))
+    sentence = ""
+    if value is not None:
+        sentence = (
+            "The Jensen–Shannon distance of the {} is {}; at most {} is asked for.".format(
+                report.distribution_of, *_values.apart(value, bound, _values.distance)
+            )
+        )  # fmt: skip
+    return Check(
+        name="distribution_ok",
+        value=value,
+        operator="<=",
+        bound=bound,
+        n=report.compared,
+        passed=None if passed and unknown else passed,
+        why=" ".join(filter(None, [sentence, unknown])),
+    )
+
+
+def _distribution_doubts(report: Report) -> Iterator[str]:
+    """What keeps the distance from being known, or from being a pass: answers that are in no bin."""
+    if report.distance is None:
+        yield (
+            "No request was compared, so the predictions' distributions are unknown."
+            if report.compared == 0
+            else "Not both models gave scores that are numbers, nor labels: there is no distance to compute."
+        )
+    scores, labels = report.scores, report.labels
+    for name, bad in (
+        ("primary", scores.primary_not_finite if scores else 0),
+        ("shadow", scores.shadow_not_finite if scores else 0),
+    ):
+        if bad:
+            yield f"{bad:,} scores of the {name} are NaN or infinite."
+    for name, one_sided in (
+        ("score", scores.one_sided if scores else 0),
+        ("label", labels.one_sided if labels else 0),
+    ):
+        if one_sided:
+            yield f"On {one_sided:,} requests only one of the two gave a {name}."
+
+
+def _summary(report: Report) -> dict[str, object]:
+    """The figures that a reader of the verdict wants, without opening the report."""
+    latency = report.latency
+    return {
+        "model": report.scope.model,
+        "shadow": report.scope.shadow,
+        "run": report.scope.run,
+        "window_start": report.scope.start,
+        "window_end": report.scope.end,
+        "first_request": report.first_request,
+        "last_request": report.last_request,
+        "requests": report.requests,
+        "compared": report.compared,
+        "agreement_rate": report.agreement_rate,
+        "errored": report.errored,
+        "error_rate": report.error_rate,
+        "primary_latency_p99_ms": latency.primary.p99 if latency else None,
+        "shadow_latency_p99_ms": latency.shadow.p99 if latency else None,
+        "distribution_of": report.distribution_of,
+        "distribution_distance": report.distance,
+    }

@@ -1,0 +1,68 @@
+"""Where the requests went: the hooks' counts against what the lake holds."""
+
+from __future__ import annotations
+
+from shadowlane.aggregator._reader import OpenLake
+from shadowlane.aggregator._report import Ledger
+from shadowlane.aggregator._scope import Scope
+from shadowlane.aggregator._tables import LEDGER
+
+# A process counts since its start, so its latest entry says all; a restart begins a new count.
+_LOAD = """
+CREATE TEMP TABLE hook AS
+SELECT * FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
+WHERE role = 'hook'
+QUALIFY row_number() OVER (
+  PARTITION BY producer_id, model_version, started_at
+  ORDER BY recorded_at DESC, landed_partition DESC, landed_offset DESC
+) = 1
+"""
+
+_SUMS = """
+SELECT count(*), count(*) FILTER (NOT coalesce(final, false)),
+  coalesce(sum(observed), 0)::BIGINT, coalesce(sum(primary_failed), 0)::BIGINT,
+  coalesce(sum(sampled_out), 0)::BIGINT, coalesce(sum(published), 0)::BIGINT,
+  coalesce(sum(delivered), 0)::BIGINT, coalesce(sum(failed), 0)::BIGINT
+FROM hook
+"""
+
+_DROPPED = """
+SELECT entry.key, sum(entry.value)::BIGINT
+FROM (SELECT unnest(map_entries(dropped)) AS entry FROM hook)
+GROUP BY entry.key ORDER BY sum(entry.value) DESC, entry.key
+"""
+
+_PLACES = """
+SELECT count(DISTINCT (source_topic, source_partition, source_offset)) FROM (
+  SELECT source_topic, source_partition, source_offset FROM comparison
+  UNION ALL SELECT source_topic, source_partition, source_offset FROM error
+)
+"""
+
+
+def ledger(lake: OpenLake, scope: Scope) -> Ledger | None:
+    """The hooks' counts; None where no hook has sent any."""
+    lake.load(LEDGER.name, _LOAD, {})
+    [(hooks, still_counting, observed, primary_failed, sampled_out, published, delivered, failed)] = (
+        lake.rows(_SUMS)
+    )
+    if not hooks:
+        return None
+    return Ledger(
+        hooks=hooks,
+        still_counting=still_counting,
+        observed=observed,
+        primary_failed=primary_failed,
+        sampled_out=sampled_out,
+        published=published,
+        dropped=dict(lake.rows(_DROPPED)),
+        delivered=delivered,
+        failed=failed,
+        unexplained=delivered - _places(lake) if scope.is_whole and scope.run == "live" else None,
+    )
+
+
+def _places(lake: OpenLake) -> int:
+    """How many of the source topic's messages the lake holds an answer or an error for."""
+    [(places,)] = lake.rows(_PLACES)
+    return int(places)

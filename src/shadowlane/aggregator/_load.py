@@ -1,0 +1,87 @@
+"""What the report reads from the lake: two tables of the engine, each request once.
+
+`compared` is a request's first comparison, `errored` a request's last error, of requests without any
+comparison: one that failed and was then compared (redriven, say) was compared. A row is first known
+by where its request lay in Kafka *and* its request_id, so that a topic made anew, whose offsets begin
+at 0 again, hides nothing; a request_id at several places is one request that a client sent again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shadowlane.aggregator._reader import OpenLake
+from shadowlane.aggregator._scope import Scope
+from shadowlane.aggregator._tables import COMPARISONS, ERRORS
+
+_COMPARISON = """
+CREATE TEMP TABLE comparison AS
+SELECT *, row_number() OVER (
+    PARTITION BY request
+    ORDER BY event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset
+  ) AS seat
+FROM (
+  SELECT
+    coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset)) AS request,
+    event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset,
+    coalesce(model_version, '') AS model_version, coalesce(shadow_version, '') AS shadow_version,
+    coalesce(agreement, false) AS agreement, difference, comparator,
+    primary_score, primary_label, shadow_score, shadow_label,
+    CASE WHEN agreement THEN NULL ELSE primary_vector[:8] END AS primary_vector,
+    CASE WHEN agreement THEN NULL ELSE shadow_vector[:8] END AS shadow_vector,
+    CASE WHEN agreement THEN NULL ELSE primary_ranking[:8] END AS primary_ranking,
+    CASE WHEN agreement THEN NULL ELSE shadow_ranking[:8] END AS shadow_ranking,
+    primary_latency_ms, shadow_latency_ms, coalesce(latency_basis, 'unknown') AS latency_basis,
+    [map_extract(segments, name)[1] FOR name IN CAST($by AS VARCHAR[])] AS cohort
+  FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
+  WHERE shadow = $shadow AND run = $run
+    AND ($start::TIMESTAMPTZ IS NULL OR event_time >= $start::TIMESTAMPTZ)
+    AND ($end::TIMESTAMPTZ IS NULL OR event_time < $end::TIMESTAMPTZ)
+)
+"""
+
+_ERROR = """
+CREATE TEMP TABLE error AS
+SELECT *, row_number() OVER (
+    PARTITION BY request
+    ORDER BY failed_at DESC, landed_partition DESC, landed_offset DESC, source_partition, source_offset
+  ) AS seat
+FROM (
+  SELECT
+    coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset)) AS request,
+    nullif(request_id, '') IS NULL AS is_unread,
+    coalesce(event_time, failed_at) AS event_time, failed_at,
+    source_topic, source_partition, source_offset, landed_partition, landed_offset,
+    coalesce(stage, 'unknown') AS stage, coalesce(error_type, 'unknown') AS error_type,
+    coalesce(message, '') AS message,
+    [map_extract(segments, name)[1] FOR name IN CAST($by AS VARCHAR[])] AS cohort
+  FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
+  WHERE shadow = $shadow AND run = $run
+    AND ($start::TIMESTAMPTZ IS NULL OR coalesce(event_time, failed_at) >= $start::TIMESTAMPTZ)
+    AND ($end::TIMESTAMPTZ IS NULL OR coalesce(event_time, failed_at) < $end::TIMESTAMPTZ)
+)
+"""
+
+_COMPARED = "CREATE TEMP VIEW compared AS SELECT * FROM comparison WHERE seat = 1"
+
+# A message that could not be read has no request_id: its place tells whether it was compared later.
+_ERRORED = """
+CREATE TEMP TABLE errored AS
+SELECT * FROM error
+WHERE seat = 1
+  AND NOT EXISTS (FROM comparison WHERE comparison.request = error.request)
+  AND NOT (is_unread AND EXISTS (
+    FROM comparison
+    WHERE comparison.source_topic = error.source_topic
+      AND comparison.source_partition = error.source_partition
+      AND comparison.source_offset = error.source_offset))
+"""
+
+
+def load(lake: OpenLake, scope: Scope, by: Sequence[str]) -> None:
+    """Read the scope's comparisons and errors, with the values of the segments in `by`."""
+    values = {"shadow": scope.shadow, "run": scope.run, "start": scope.start, "end": scope.end, "by": [*by]}
+    lake.load(COMPARISONS.name, _COMPARISON, values)
+    lake.load(ERRORS.name, _ERROR, values)
+    lake.rows(_COMPARED)
+    lake.rows(_ERRORED)

@@ -1,0 +1,227 @@
+"""The report's figures, each asked of what `_load` read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shadowlane.aggregator._reader import OpenLake
+from shadowlane.aggregator._report import (
+    SMALL_GROUP,
+    Disagreement,
+    Duplicates,
+    ErrorStage,
+    ErrorType,
+    Latency,
+    LatencyBasis,
+    Segment,
+    SegmentGroup,
+    VersionPair,
+)
+from shadowlane.aggregator._statistics import rate
+from shadowlane.schemas import Prediction
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ERROR_TYPES = 10
+_GROUPS = 50
+
+#: Where the latency curve is read off; the report's percentiles are among these.
+_LEVELS = (0.0, 0.01, *(step / 20 for step in range(1, 20)), 0.975, 0.99, 0.995, 0.999, 1.0)
+
+_TOTALS = """
+SELECT count(*), count(*) FILTER (agreement),
+  (SELECT min(epoch_us(event_time)) FROM (SELECT event_time FROM compared UNION ALL SELECT event_time FROM errored)),
+  (SELECT max(epoch_us(event_time)) FROM (SELECT event_time FROM compared UNION ALL SELECT event_time FROM errored)),
+  (SELECT count(*) FROM errored)
+FROM compared
+"""
+
+_LATENCIES = """
+SELECT latency_basis, count(*),
+  count(primary_latency_ms),
+  count(*) FILTER (isfinite(primary_latency_ms) AND primary_latency_ms >= 0),
+  quantile_cont(primary_latency_ms, $levels) FILTER (isfinite(primary_latency_ms) AND primary_latency_ms >= 0),
+  count(shadow_latency_ms),
+  count(*) FILTER (isfinite(shadow_latency_ms) AND shadow_latency_ms >= 0),
+  quantile_cont(shadow_latency_ms, $levels) FILTER (isfinite(shadow_latency_ms) AND shadow_latency_ms >= 0)
+FROM compared GROUP BY latency_basis ORDER BY count(*) DESC, latency_basis
+"""
+
+_ERRORS = """
+SELECT stage, error_type, count(*), arg_min(message, (event_time, request)),
+  sum(count(*)) OVER (PARTITION BY stage) AS of_stage
+FROM errored GROUP BY stage, error_type ORDER BY of_stage DESC, stage, count(*) DESC, error_type
+"""
+
+# The worst first: the share of a group's requests that the shadow did not answer as the primary did.
+# What is beyond the most frequent values is added up, never left out.
+_SEGMENT = """
+WITH request AS (
+  SELECT cohort[$place] AS value, true AS was_compared, agreement FROM compared
+  UNION ALL SELECT cohort[$place], false, false FROM errored
+), every AS (
+  SELECT value, count(*) AS requests, count(*) FILTER (was_compared) AS compared,
+    count(*) FILTER (agreement) AS agreements,
+    row_number() OVER (ORDER BY count(*) DESC, value) > $limit AS is_other
+  FROM request GROUP BY value
+)
+SELECT is_other, CASE WHEN NOT is_other THEN value END AS shown,
+  sum(requests)::BIGINT, sum(compared)::BIGINT, sum(agreements)::BIGINT
+FROM every GROUP BY is_other, shown
+ORDER BY is_other, sum(requests) < $small, sum(agreements) / sum(requests), sum(requests) DESC, shown
+"""
+
+_DUPLICATES = """
+WITH many AS (SELECT * FROM comparison WHERE request IN (SELECT request FROM comparison WHERE seat > 1))
+SELECT
+  (SELECT count(*) FROM comparison WHERE seat > 1),
+  (SELECT count(*) - count(DISTINCT (request, source_topic, source_partition, source_offset)) FROM many),
+  (SELECT count(*) FROM error WHERE seat > 1),
+  (SELECT count(*) FROM error WHERE seat = 1) - (SELECT count(*) FROM errored)
+"""
+
+_VERSIONS = """
+SELECT model_version, shadow_version, count(*) FROM compared
+GROUP BY ALL ORDER BY count(*) DESC, model_version, shadow_version
+"""
+
+_COMPARATORS = (
+    "SELECT comparator FROM compared WHERE comparator IS NOT NULL GROUP BY ALL ORDER BY count(*) DESC, 1"
+)
+
+# A difference that is no number is the largest of all; one that was never a number comes last.
+_LARGEST = """
+SELECT request, epoch_us(event_time),
+  primary_score, primary_label, primary_vector, primary_ranking,
+  shadow_score, shadow_label, shadow_vector, shadow_ranking, difference
+FROM compared WHERE NOT agreement
+ORDER BY abs(difference) DESC NULLS LAST, event_time, request LIMIT 10
+"""
+
+
+def totals(lake: OpenLake) -> tuple[int, int, datetime | None, datetime | None, int]:
+    """Compared requests, agreements, first and last event time, and errored requests."""
+    [(compared, agreements, first, last, errored)] = lake.rows(_TOTALS)
+    return compared, agreements, _moment(first), _moment(last), errored
+
+
+def latencies(lake: OpenLake) -> tuple[LatencyBasis, ...]:
+    """Both models' latencies, the requests timed in each way apart."""
+    return tuple(
+        LatencyBasis(
+            basis=basis,
+            requests=requests,
+            primary=_latency(requests, *row[:3]),
+            shadow=_latency(requests, *row[3:]),
+        )
+        for basis, requests, *row in lake.rows(_LATENCIES, {"levels": [*_LEVELS]})
+    )
+
+
+def _latency(requests: int, reported: int, usable: int, quantiles: Sequence[float] | None) -> Latency:
+    curve = dict(zip(_LEVELS, quantiles or (), strict=False))
+    return Latency(
+        measured=usable,
+        unmeasured=requests - reported,
+        unusable=reported - usable,
+        p50=curve.get(0.5),
+        p95=curve.get(0.95),
+        p99=curve.get(0.99),
+        curve=tuple(curve.items()),
+    )
+
+
+def errors(lake: OpenLake, requests: int) -> tuple[ErrorStage, ...]:
+    """The errored requests by stage, and by type within."""
+    by_stage: dict[str, list[tuple[Any, ...]]] = {}
+    for stage, *row in lake.rows(_ERRORS):
+        by_stage.setdefault(stage, []).append(tuple(row))
+    return tuple(_error_stage(stage, rows, requests) for stage, rows in by_stage.items())
+
+
+def _error_stage(stage: str, rows: list[tuple[Any, ...]], requests: int) -> ErrorStage:
+    count = sum(row[1] for row in rows)
+    return ErrorStage(
+        stage=stage,
+        requests=count,
+        rate=rate(count, requests),
+        types=tuple(
+            ErrorType(error_type=name, requests=n, rate=rate(n, requests), example=example)
+            for name, n, example, _ in rows[:_ERROR_TYPES]
+        ),
+        other_types=sum(row[1] for row in rows[_ERROR_TYPES:]),
+    )
+
+
+def segment(lake: OpenLake, name: str, place: int) -> Segment:
+    """The figures by one segment: the one that stands at this place (from 0) of those loaded."""
+    rows = lake.rows(_SEGMENT, {"place": place + 1, "limit": _GROUPS, "small": SMALL_GROUP})
+    groups = [(is_other, _group(*row)) for is_other, *row in rows]
+    return Segment(
+        name=name,
+        groups=tuple(group for is_other, group in groups if not is_other),
+        other=next((group for is_other, group in groups if is_other), None),
+    )
+
+
+def _group(value: str | None, requests: int, compared: int, agreements: int) -> SegmentGroup:
+    errored = requests - compared
+    return SegmentGroup(
+        value=value,
+        requests=requests,
+        compared=compared,
+        agreement_rate=rate(agreements, compared),
+        errored=errored,
+        error_rate=rate(errored, requests),
+        is_small=requests < SMALL_GROUP,
+    )
+
+
+def duplicates(lake: OpenLake) -> Duplicates:
+    """What was found and not counted."""
+    [(beyond_first, repeated_rows, repeated_errors, recovered)] = lake.rows(_DUPLICATES)
+    return Duplicates(
+        repeated_rows=repeated_rows,
+        repeated_requests=beyond_first - repeated_rows,
+        repeated_errors=repeated_errors,
+        recovered=recovered,
+    )
+
+
+def versions(lake: OpenLake) -> tuple[VersionPair, ...]:
+    """Which versions were compared."""
+    return tuple(
+        VersionPair(model_version=model, shadow_version=shadow, compared=compared)
+        for model, shadow, compared in lake.rows(_VERSIONS)
+    )
+
+
+def comparators(lake: OpenLake) -> tuple[str, ...]:
+    """Which rules decided on agreement, the most used first."""
+    return tuple(name for (name,) in lake.rows(_COMPARATORS))
+
+
+def largest_disagreements(lake: OpenLake) -> tuple[Disagreement, ...]:
+    """The ten requests on which the two are furthest apart."""
+    return tuple(
+        Disagreement(
+            request_id=request,
+            event_time=_moment(microseconds),
+            primary=_prediction(*row[:4]),
+            shadow=_prediction(*row[4:8]),
+            difference=row[8],
+        )
+        for request, microseconds, *row in lake.rows(_LARGEST)
+    )
+
+
+def _prediction(
+    score: float | None, label: str | None, vector: list[float] | None, ranking: list[str] | None
+) -> Prediction:
+    return Prediction(score=score, label=label, vector=vector, ranking=ranking)
+
+
+def _moment(microseconds: int | None) -> datetime | None:
+    # The engine's own conversion of a time with a zone wants another package.
+    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)

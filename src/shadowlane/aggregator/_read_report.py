@@ -1,0 +1,51 @@
+"""Reads a report: from the lake's files to the report's figures, top to bottom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from shadowlane.aggregator import _distributions, _query
+from shadowlane.aggregator._ledger import ledger
+from shadowlane.aggregator._load import load
+from shadowlane.aggregator._reader import open_lake
+from shadowlane.aggregator._report import Report
+from shadowlane.aggregator._scope import Scope
+from shadowlane.aggregator._statistics import rate
+
+
+def read_report(lake: str | Path, scope: Scope, *, by: Sequence[str] = ()) -> Report:
+    """The figures of a scope, from one version of each of the lake's tables.
+
+    Args:
+        lake: The lake's folder. A table that is not there yet counts as empty.
+        scope: Which requests count.
+        by: Names of segments to break the figures down by.
+
+    Raises:
+        DamagedLakeError: a file that a table lists is gone, cut or altered; it says which.
+    """
+    with open_lake(lake, scope) as tables:
+        load(tables, scope, by)
+        compared, agreements, first, last, errored = _query.totals(tables)
+        return Report(
+            scope=scope,
+            table_versions=tables.versions,
+            compared=compared,
+            agreements=agreements,
+            agreement_rate=rate(agreements, compared),
+            errored=errored,
+            error_rate=rate(errored, compared + errored),
+            first_request=first,
+            last_request=last,
+            latencies=_query.latencies(tables),
+            errors=_query.errors(tables, compared + errored),
+            scores=_distributions.scores(tables),
+            labels=_distributions.labels(tables),
+            segments=tuple(_query.segment(tables, name, place) for place, name in enumerate(by)),
+            ledger=ledger(tables, scope),
+            duplicates=_query.duplicates(tables),
+            versions=_query.versions(tables),
+            comparators=_query.comparators(tables),
+            largest_disagreements=_query.largest_disagreements(tables),
+        )

@@ -1,0 +1,105 @@
+"""How values are written for people: numbers that never flatter, and text that cannot act."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Callable
+from datetime import datetime
+
+from shadowlane.schemas import Prediction
+
+NOTHING = "—"
+_MOST_DECIMALS = 12
+_LONGEST = 160
+
+
+def count(value: int | None) -> str:
+    """12,345."""
+    return NOTHING if value is None else f"{value:,}"
+
+
+def percent(value: float | None, decimals: int = 2) -> str:
+    """A rate as 99.12 %. What is not all is never written as 100 %, nor what is not none as 0 %."""
+    if value is None:
+        return NOTHING
+    for places in range(decimals, _MOST_DECIMALS):
+        text = f"{value * 100:.{places}f}"
+        if (value == 1 or float(text) != 100) and (value == 0 or float(text) != 0):
+            return f"{text} %"
+    return "under 100 %" if value > 0.5 else "over 0 %"
+
+
+def milliseconds(value: float | None, decimals: int = 1) -> str:
+    """1,234.5 ms; a small one gets three digits that say something."""
+    if value is None:
+        return NOTHING
+    if 0 < value < 10:
+        decimals = max(decimals, 2 - math.floor(math.log10(value)) if value > 1e-9 else _MOST_DECIMALS)
+    return f"{value:,.{decimals}f} ms"
+
+
+def distance(value: float | None, decimals: int = 4) -> str:
+    """0.0123."""
+    return NOTHING if value is None else f"{value:.{decimals}f}"
+
+
+def apart(value: float, bound: float, write: Callable[[float, int], str]) -> tuple[str, str]:
+    """A value and its bound, with as many decimals as it takes to tell the two apart."""
+    for decimals in range(2, _MOST_DECIMALS):
+        written = write(value, decimals), write(bound, decimals)
+        if value == bound or written[0] != written[1]:
+            return written
+    return repr(value), repr(bound)
+
+
+def number(value: float | None) -> str:
+    """A number of any size, in six digits."""
+    return NOTHING if value is None else f"{value:,.6g}"
+
+
+def moment(value: datetime | None) -> str:
+    """2026-03-01 12:00:00 UTC."""
+    return NOTHING if value is None else f"{value:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def prediction(value: Prediction) -> str:
+    """What a model answered, in short."""
+    parts = [] if value.label is None else [visible(value.label)]
+    if value.score is not None:
+        parts.append(f"({number(value.score)})" if parts else number(value.score))
+    if value.vector is not None:
+        parts.append("[" + ", ".join(map(number, value.vector)) + "]")
+    if value.ranking is not None:
+        parts.append(" > ".join(visible(item, 40) for item in value.ranking))
+    return " ".join(parts) or NOTHING
+
+
+def visible(text: str, longest: int = _LONGEST) -> str:
+    """Text from outside with all that would act on a screen or page written out, and cut to a length.
+
+    Control characters move cursors and recolour terminals; some format characters turn the reading
+    direction around. Each is shown as its code.
+    """
+    cut = text if len(text) <= longest else text[: longest - 1] + "…"
+    return "".join(letter if _is_plain(letter) else _code(letter) for letter in cut)
+
+
+def _is_plain(letter: str) -> bool:
+    return letter == " " or unicodedata.category(letter) not in {
+        "Cc",
+        "Cf",
+        "Cs",
+        "Co",
+        "Cn",
+        "Zl",
+        "Zp",
+        "Zs",
+    }
+
+
+def _code(letter: str) -> str:
+    if unicodedata.category(letter) == "Zs":
+        return " "
+    known = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+    return known.get(letter) or (f"\\x{ord(letter):02x}" if ord(letter) < 256 else f"\\u{{{ord(letter):x}}}")
