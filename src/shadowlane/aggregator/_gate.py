@@ -193,7 +193,7 @@ def _distribution(report: Report, policy: Policy) -> Check:
     sentence = ""
     if value is not None:
         sentence = (
-            "The Jensen–Shannon distance of the {} is {}; at most {} is asked for.".format(
+            "The Jensen-Shannon distance of the {} is {}; at most {} is asked for.".format(
                 report.distribution_of, *_values.apart(value, bound, _values.distance)
             )
         )  # fmt: skip
@@ -223,12 +223,9 @@ def _distribution_doubts(report: Report) -> Iterator[str]:
     ):
         if bad:
             yield f"{bad:,} scores of the {name} are NaN or infinite."
-    for name, one_sided in (
-        ("score", scores.one_sided if scores else 0),
-        ("label", labels.one_sided if labels else 0),
-    ):
-        if one_sided:
-            yield f"On {one_sided:,} requests only one of the two gave a {name}."
+    judged = {"scores": scores, "labels": labels, None: scores or labels}[report.distribution_of]
+    if judged and judged.one_sided:
+        yield f"On {judged.one_sided:,} requests only one of the two gave a prediction of this kind."
 
 
 def _summary(report: Report) -> dict[str, object]:

@@ -22,7 +22,8 @@ SELECT *, row_number() OVER (
   ) AS seat
 FROM (
   SELECT
-    coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset)) AS request,
+    coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))
+      AS request,
     event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset,
     coalesce(model_version, '') AS model_version, coalesce(shadow_version, '') AS shadow_version,
     coalesce(agreement, false) AS agreement, difference, comparator,
@@ -48,7 +49,8 @@ SELECT *, row_number() OVER (
   ) AS seat
 FROM (
   SELECT
-    coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset)) AS request,
+    coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))
+      AS request,
     nullif(request_id, '') IS NULL AS is_unread,
     coalesce(event_time, failed_at) AS event_time, failed_at,
     source_topic, source_partition, source_offset, landed_partition, landed_offset,

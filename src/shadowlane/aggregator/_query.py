@@ -30,21 +30,24 @@ _GROUPS = 50
 _LEVELS = (0.0, 0.01, *(step / 20 for step in range(1, 20)), 0.975, 0.99, 0.995, 0.999, 1.0)
 
 _TOTALS = """
-SELECT count(*), count(*) FILTER (agreement),
-  (SELECT min(epoch_us(event_time)) FROM (SELECT event_time FROM compared UNION ALL SELECT event_time FROM errored)),
-  (SELECT max(epoch_us(event_time)) FROM (SELECT event_time FROM compared UNION ALL SELECT event_time FROM errored)),
-  (SELECT count(*) FROM errored)
-FROM compared
+SELECT count(*) FILTER (was_compared), count(*) FILTER (agreement), count(*) FILTER (NOT was_compared),
+  epoch_us(min(event_time)), epoch_us(max(event_time))
+FROM (
+  SELECT event_time, true AS was_compared, agreement FROM compared
+  UNION ALL SELECT event_time, false, false FROM errored
+)
 """
 
 _LATENCIES = """
 SELECT latency_basis, count(*),
   count(primary_latency_ms),
   count(*) FILTER (isfinite(primary_latency_ms) AND primary_latency_ms >= 0),
-  quantile_cont(primary_latency_ms, $levels) FILTER (isfinite(primary_latency_ms) AND primary_latency_ms >= 0),
+  quantile_cont(primary_latency_ms, $levels)
+    FILTER (isfinite(primary_latency_ms) AND primary_latency_ms >= 0),
   count(shadow_latency_ms),
   count(*) FILTER (isfinite(shadow_latency_ms) AND shadow_latency_ms >= 0),
-  quantile_cont(shadow_latency_ms, $levels) FILTER (isfinite(shadow_latency_ms) AND shadow_latency_ms >= 0)
+  quantile_cont(shadow_latency_ms, $levels)
+    FILTER (isfinite(shadow_latency_ms) AND shadow_latency_ms >= 0)
 FROM compared GROUP BY latency_basis ORDER BY count(*) DESC, latency_basis
 """
 
@@ -86,9 +89,9 @@ SELECT model_version, shadow_version, count(*) FROM compared
 GROUP BY ALL ORDER BY count(*) DESC, model_version, shadow_version
 """
 
-_COMPARATORS = (
-    "SELECT comparator FROM compared WHERE comparator IS NOT NULL GROUP BY ALL ORDER BY count(*) DESC, 1"
-)
+_COMPARATORS = """
+SELECT comparator FROM compared WHERE comparator IS NOT NULL GROUP BY ALL ORDER BY count(*) DESC, comparator
+"""
 
 # A difference that is no number is the largest of all; one that was never a number comes last.
 _LARGEST = """
@@ -100,10 +103,10 @@ ORDER BY abs(difference) DESC NULLS LAST, event_time, request LIMIT 10
 """
 
 
-def totals(lake: OpenLake) -> tuple[int, int, datetime | None, datetime | None, int]:
-    """Compared requests, agreements, first and last event time, and errored requests."""
-    [(compared, agreements, first, last, errored)] = lake.rows(_TOTALS)
-    return compared, agreements, _moment(first), _moment(last), errored
+def totals(lake: OpenLake) -> tuple[int, int, int, datetime | None, datetime | None]:
+    """Compared requests, agreements, errored requests, first and last event time."""
+    [(compared, agreements, errored, first, last)] = lake.rows(_TOTALS)
+    return compared, agreements, errored, _moment(first), _moment(last)
 
 
 def latencies(lake: OpenLake) -> tuple[LatencyBasis, ...]:

@@ -27,7 +27,7 @@ def read_report(lake: str | Path, scope: Scope, *, by: Sequence[str] = ()) -> Re
     """
     with open_lake(lake, scope) as tables:
         load(tables, scope, by)
-        compared, agreements, first, last, errored = _query.totals(tables)
+        compared, agreements, errored, first, last = _query.totals(tables)
         return Report(
             scope=scope,
             table_versions=tables.versions,

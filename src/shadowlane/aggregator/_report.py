@@ -211,6 +211,6 @@ class Report:
 
     @property
     def distance(self) -> float | None:
-        """The Jensen–Shannon distance of the two models' predictions."""
+        """The Jensen-Shannon distance of the two models' predictions."""
         judged = {"scores": self.scores, "labels": self.labels, None: None}[self.distribution_of]
         return judged.distance if judged else None

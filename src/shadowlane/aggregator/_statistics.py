@@ -23,7 +23,7 @@ def rate(part: int, whole: int) -> float | None:
 def jensen_shannon(primary: Sequence[int], shadow: Sequence[int]) -> float | None:
     """How far apart two distributions are, from counts over the same bins.
 
-    It is the Jensen–Shannon *distance*: the square root of the divergence, with the natural logarithm,
+    It is the Jensen-Shannon *distance*: the square root of the divergence, with the natural logarithm,
     so from 0 (the same) to 0.8326 (nothing in common). None where either model has no counts.
     """
     p, q = np.asarray(primary, np.float64), np.asarray(shadow, np.float64)

@@ -12,6 +12,11 @@ from shadowlane.schemas import Prediction
 NOTHING = "—"
 _MOST_DECIMALS = 12
 _LONGEST = 160
+_WHOLE = 100.0
+_HALF = 0.5
+_SMALL = 10.0
+_TINIEST = 1e-9
+_BYTE = 0xFF
 
 
 def count(value: int | None) -> str:
@@ -25,17 +30,17 @@ def percent(value: float | None, decimals: int = 2) -> str:
         return NOTHING
     for places in range(decimals, _MOST_DECIMALS):
         text = f"{value * 100:.{places}f}"
-        if (value == 1 or float(text) != 100) and (value == 0 or float(text) != 0):
+        if (value == 1 or float(text) != _WHOLE) and (value == 0 or float(text) != 0):
             return f"{text} %"
-    return "under 100 %" if value > 0.5 else "over 0 %"
+    return "under 100 %" if value > _HALF else "over 0 %"
 
 
 def milliseconds(value: float | None, decimals: int = 1) -> str:
     """1,234.5 ms; a small one gets three digits that say something."""
     if value is None:
         return NOTHING
-    if 0 < value < 10:
-        decimals = max(decimals, 2 - math.floor(math.log10(value)) if value > 1e-9 else _MOST_DECIMALS)
+    if 0 < value < _SMALL:
+        decimals = max(decimals, 2 - math.floor(math.log10(value)) if value > _TINIEST else _MOST_DECIMALS)
     return f"{value:,.{decimals}f} ms"
 
 
@@ -86,20 +91,12 @@ def visible(text: str, longest: int = _LONGEST) -> str:
 
 
 def _is_plain(letter: str) -> bool:
-    return letter == " " or unicodedata.category(letter) not in {
-        "Cc",
-        "Cf",
-        "Cs",
-        "Co",
-        "Cn",
-        "Zl",
-        "Zp",
-        "Zs",
-    }
+    return letter == " " or unicodedata.category(letter)[0] not in "CZ"
 
 
 def _code(letter: str) -> str:
     if unicodedata.category(letter) == "Zs":
         return " "
+    code = ord(letter)
     known = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    return known.get(letter) or (f"\\x{ord(letter):02x}" if ord(letter) < 256 else f"\\u{{{ord(letter):x}}}")
+    return known.get(letter) or (f"\\x{code:02x}" if code <= _BYTE else f"\\u{{{code:x}}}")
