@@ -129,7 +129,8 @@ class Codec(Generic[EventT]):
             raise UnknownSchemaError(
                 f"fingerprint {header[2:].hex()} is no known version of {self.contract.name}", place
             )
-        return _Writer.of(self.contract.writers[header])
+        schema = self.contract.writers[header]
+        return self._current if schema is self.contract.schema else _Writer.of(schema)
 
     def _registered(self, schema_id: int, place: Place | None) -> _Writer:
         if self._lookup is None:

@@ -20,7 +20,7 @@ from shadowlane.schemas._events import (
     ShadowComparison,
     ShadowError,
 )
-from shadowlane.schemas._framing import single_object_header
+from shadowlane.schemas._framing import known_headers, single_object_header
 
 _FOLDER = Path(__file__).parent
 
@@ -55,12 +55,12 @@ def contract(event: type[Event]) -> Contract:
 def _load(stem: str) -> Contract:
     text = (_FOLDER / f"{stem}.avsc").read_text(encoding="utf-8")
     raw = json.loads(text)
-    writers = {
-        single_object_header(older): parse_schema(older)
-        for older in map(_read, sorted((_FOLDER / "history").glob(f"{stem}.*.avsc")))
-    }
-    schema, header = parse_schema(raw), single_object_header(raw)
-    return Contract(raw["name"], text, schema, header, MappingProxyType({**writers, header: schema}))
+    schema = parse_schema(raw)
+    writers = {}
+    for older in map(_read, sorted((_FOLDER / "history").glob(f"{stem}.*.avsc"))):
+        writers.update(dict.fromkeys(known_headers(older), parse_schema(older)))
+    writers.update(dict.fromkeys(known_headers(raw), schema))
+    return Contract(raw["name"], text, schema, single_object_header(raw), MappingProxyType(writers))
 
 
 def _read(path: Path) -> dict[str, object]:
