@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.admin import AdminClient, TopicMetadata  # type: ignore[attr-defined]
 
     from shadowlane.settings import KafkaSettings
 
@@ -138,7 +139,10 @@ def create_topics(
         # One round trip that fails fast where no broker answers: a create request waits its whole time.
         admin.list_topics(timeout=FIND_TIMEOUT)
         futures = admin.create_topics(new, operation_timeout=TIMEOUT, request_timeout=TIMEOUT)
-    return [TopicResult(name, _created(future, f"{doing}: {name}")) for name, future in futures.items()]
+    results = [TopicResult(name, _created(future, f"{doing}: {name}")) for name, future in futures.items()]
+    with mapped(doing):
+        _wait_until_known(admin, [result.name for result in results if result.created])
+    return results
 
 
 def check_topics(settings: KafkaSettings, specs: Sequence[TopicSpec]) -> list[TopicDifference]:
@@ -180,6 +184,20 @@ def _created(future: Future[None], doing: str) -> bool:
             return False
         raise
     return True
+
+
+def _wait_until_known(admin: AdminClient, names: Sequence[str]) -> None:
+    """A topic that the controller made reaches the brokers a moment later: until then they deny it."""
+    deadline = time.monotonic() + TIMEOUT
+    while names and time.monotonic() < deadline:
+        there = admin.list_topics(timeout=FIND_TIMEOUT).topics
+        if all(name in there and _has_leaders(there[name]) for name in names):
+            return
+        time.sleep(0.05)
+
+
+def _has_leaders(topic: TopicMetadata) -> bool:
+    return bool(topic.partitions) and all(p.leader >= 0 for p in topic.partitions.values())
 
 
 def _read_configs(admin: AdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
