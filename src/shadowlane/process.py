@@ -8,10 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 _BEAT_SECONDS = 1.0
+_PARENT_SECONDS = 0.5
 
 
 class Heartbeat:
@@ -41,9 +42,23 @@ def stopped_by_signals() -> Iterator[Event]:
             os.kill(os.getpid(), number)
         stop.set()
 
+    if os.environ.get("SHADOWLANE_LEAVE_WITH_PARENT"):
+        leave_with_parent()
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def leave_with_parent() -> None:
+    """Send this process a SIGTERM when its parent is gone, however that went (kill -9 too)."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_PARENT_SECONDS)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=watch, name="shadowlane-parent", daemon=True).start()

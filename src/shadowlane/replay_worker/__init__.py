@@ -9,7 +9,7 @@ try:
     from shadowlane.replay_worker._features import FeatureBatch
     from shadowlane.replay_worker._fleet import run_fleet, run_one
     from shadowlane.replay_worker._models import Model, load_model
-    from shadowlane.replay_worker._plan import ErrorCeiling, ModelSource, Target, WorkerPlan
+    from shadowlane.replay_worker._plan import ErrorCeiling, KeepFeatures, ModelSource, Target, WorkerPlan
     from shadowlane.replay_worker._worker import Progress, run_worker
 except ModuleNotFoundError as error:  # pragma: no cover - the base install is tested on its own
     if error.name and error.name.split(".")[0] in ("numpy", "pyarrow", "pyruhvro"):
@@ -19,6 +19,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - the base install is t
 __all__ = [
     "ErrorCeiling",
     "FeatureBatch",
+    "KeepFeatures",
     "Model",
     "ModelSource",
     "Progress",

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event as Flag
 
 from shadowlane.errors import ShadowlaneError
-from shadowlane.process import Heartbeat, stopped_by_signals
+from shadowlane.process import Heartbeat, leave_with_parent, stopped_by_signals
 from shadowlane.replay_worker._plan import WorkerPlan
 from shadowlane.replay_worker._worker import Progress, run_worker
 from shadowlane.settings import KafkaSettings
@@ -34,13 +34,10 @@ _FAILED = 1
 def run_one(plan: WorkerPlan, kafka: KafkaSettings, worker_id: str | None, stop: Flag) -> Progress:
     """One worker in this process, with a heartbeat and a line in the log now and then."""
     heartbeat, said = Heartbeat(), _Reporter()
-    parent = os.getppid()
 
     def tick(progress: Progress) -> None:
         heartbeat.beat()
         said.report(progress)
-        if os.getppid() != parent:  # the fleet's parent was killed: do not live on without it
-            stop.set()
 
     with _worker_id(plan, kafka, worker_id) as claimed:
         log.info("worker %s replays %s on %s", claimed, plan.target.model, plan.target.shadow)
@@ -104,6 +101,7 @@ def _start(plan: WorkerPlan, kafka: KafkaSettings) -> BaseProcess:
 def _child(plan: WorkerPlan, kafka: KafkaSettings) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with stopped_by_signals() as stop:
+        leave_with_parent()
         try:
             run_one(plan, kafka, None, stop)
         except ShadowlaneError as error:

@@ -1,0 +1,5 @@
+"""`python -m shadowlane`."""
+
+from shadowlane.cli import main
+
+main()

@@ -1,0 +1,45 @@
+"""`shadowlane aggregate`: land comparisons, errors, labels and counts in the lake."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated
+
+import typer
+
+from shadowlane.aggregator import AggregatorPlan, Landings, run_aggregator
+from shadowlane.cli._options import BootstrapServers, Config, Lake, settings
+from shadowlane.process import Heartbeat, stopped_by_signals
+
+log = logging.getLogger(__name__)
+
+
+def aggregate(
+    *,
+    until_caught_up: Annotated[
+        bool, typer.Option("--until-caught-up", help="End when all that was there at the start is landed.")
+    ] = False,
+    flush_rows: Annotated[int, typer.Option(min=1, help="Commit after so many rows.")] = 50_000,
+    flush_seconds: Annotated[float, typer.Option(min=0.1, help="Commit after so many seconds.")] = 5.0,
+    bootstrap_servers: BootstrapServers = None,
+    lake: Lake = None,
+    config: Config = None,
+) -> None:
+    """Land what the workers send, exactly once, in Delta tables that any engine reads.
+
+    Runs until Ctrl-C or SIGTERM; what was read is landed first.
+
+    Example: shadowlane aggregate --lake ./lake
+    """
+    chosen = settings(bootstrap_servers, lake, config)
+    plan = AggregatorPlan(chosen.lake, flush_rows, flush_seconds, until_caught_up)
+    heartbeat = Heartbeat()
+    with stopped_by_signals() as stop:
+        log.info("landing in %s", chosen.lake)
+        landings = run_aggregator(plan, chosen.kafka, stop=stop, tick=lambda _: heartbeat.beat())
+    _summarise(landings)
+
+
+def _summarise(landings: Landings) -> None:
+    counts = ", ".join(f"{rows:,} {table}" for table, rows in sorted(landings.rows.items()))
+    log.info("landed %s", counts or "nothing")

@@ -1,0 +1,70 @@
+"""The commands, and what each error means to a shell."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from shadowlane import __version__
+from shadowlane.cli import _aggregate, _demo, _evidence, _kafka, _topics, _worker
+from shadowlane.errors import DamagedLakeError, SettingsError, ShadowlaneError
+
+_FAILED, _USAGE, _DAMAGED = 1, 2, 5
+
+app = typer.Typer(
+    name="shadowlane",
+    help="Test a new ML model on real production traffic, unseen by users, and decide with evidence.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(_demo.demo)
+app.command("worker")(_worker.worker)
+app.command("aggregate")(_aggregate.aggregate)
+app.command("report")(_evidence.report)
+app.command("gate")(_evidence.gate)
+app.add_typer(_kafka.app, name="kafka")
+app.add_typer(_topics.app, name="topics")
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+    if wanted:
+        typer.echo(f"shadowlane {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    version: Annotated[  # noqa: ARG001 - its callback prints and ends
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more, on stderr.")] = False,
+) -> None:
+    """Options before the command."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+        stream=sys.stderr,
+    )
+
+
+def run() -> None:
+    """Run, and turn errors into a sentence on stderr and an exit code."""
+    try:
+        app()
+    except ShadowlaneError as error:
+        typer.echo(f"shadowlane: {error}", err=True)
+        sys.exit(_exit_code(error))
+    except BrokenPipeError:  # `shadowlane report | head`
+        sys.stderr.close()
+        sys.exit(_FAILED)
+
+
+def _exit_code(error: ShadowlaneError) -> int:
+    if isinstance(error, SettingsError):
+        return _USAGE
+    return _DAMAGED if isinstance(error, DamagedLakeError) else _FAILED
