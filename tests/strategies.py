@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -86,7 +87,9 @@ def to_batch(schema: pa.Schema, written: Sequence[Mapping[str, Any]]) -> pa.Reco
 
 def to_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Columns as records; of two entries with one key the last counts, as in any map."""
-    rows: list[dict[str, Any]] = batch.to_pylist(maps_as_pydicts="lossy")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of a key that comes twice
+        rows: list[dict[str, Any]] = batch.to_pylist(maps_as_pydicts="lossy")
     return rows
 
 

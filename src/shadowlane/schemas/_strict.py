@@ -16,6 +16,7 @@ Step = Callable[[bytes, int], int]
 _MORE = 0x80
 _LONGEST = 10
 _INT = range(-(2**31), 2**31)
+_LEAST = -(2**63)  # as a count it has no opposite in 64 bits, and both decoders read an empty block
 
 
 class Strict:
@@ -144,7 +145,7 @@ def _blocks(item: Step) -> Step:
         count, at = _number(body, at)
         while count:
             if count < 0:  # the block's size in bytes follows, for those who skip it
-                count, at = -count, _long(body, at)
+                count, at = (-count if count > _LEAST else 0), _long(body, at)
             if count > len(body) - at:  # nor may items of no size fill the memory
                 raise EOFError
             for _ in range(count):
