@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from shadowlane.aggregator import AggregatorPlan, Landings, run_aggregator
 from shadowlane.cli._options import BootstrapServers, Config, Lake, settings
 from shadowlane.process import Heartbeat, stopped_by_signals
 
@@ -31,15 +30,13 @@ def aggregate(
 
     Example: shadowlane aggregate --lake ./lake
     """
+    from shadowlane.aggregator import AggregatorPlan, run_aggregator  # noqa: PLC0415 - an extra brings it
+
     chosen = settings(bootstrap_servers, lake, config)
     plan = AggregatorPlan(chosen.lake, flush_rows, flush_seconds, until_caught_up)
     heartbeat = Heartbeat()
     with stopped_by_signals() as stop:
         log.info("landing in %s", chosen.lake)
         landings = run_aggregator(plan, chosen.kafka, stop=stop, tick=lambda _: heartbeat.beat())
-    _summarise(landings)
-
-
-def _summarise(landings: Landings) -> None:
     counts = ", ".join(f"{rows:,} {table}" for table, rows in sorted(landings.rows.items()))
     log.info("landed %s", counts or "nothing")

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
 from shadowlane.cli._options import BootstrapServers, Config, Model, Run, Shadow, settings
 from shadowlane.comparators import Comparator
 from shadowlane.process import stopped_by_signals
-from shadowlane.replay_worker import (
-    ErrorCeiling,
-    ModelSource,
-    Target,
-    WorkerPlan,
-    run_fleet,
-    run_one,
-)
-from shadowlane.replay_worker import KeepFeatures as _KeepFeatures
 
 _MODEL_PANEL, _COMPARING = "The shadow model", "Comparing"
-KeepFeatures = StrEnum("KeepFeatures", {each: each for each in get_args(_KeepFeatures)})
-_DISAGREEMENTS = KeepFeatures("disagreements")
+
+
+class KeepFeatures(StrEnum):
+    """Which comparisons carry their features."""
+
+    disagreements = "disagreements"
+    all = "all"
+    none = "none"
 
 
 def worker(
@@ -71,7 +68,7 @@ def worker(
     keep_features: Annotated[
         KeepFeatures,
         typer.Option(help="Which comparisons carry their features.", rich_help_panel=_COMPARING),
-    ] = _DISAGREEMENTS,
+    ] = KeepFeatures.disagreements,
     max_error_ratio: Annotated[
         float, typer.Option(help="Stop when a larger share of requests fails (1: never).")
     ] = 0.5,
@@ -93,11 +90,13 @@ def worker(
 
     Example: shadowlane worker --model fraud --shadow boosting-2 --load python:models:predict --processes 2
     """
-    plan = WorkerPlan(
-        target=Target(model, shadow, shadow_version, run),
-        source=ModelSource(load, tuple(filter(None, features.split(","))), allow_pickle, sha256),
+    from shadowlane import replay_worker as replay  # noqa: PLC0415 - its packages come with an extra
+
+    plan = replay.WorkerPlan(
+        target=replay.Target(model, shadow, shadow_version, run),
+        source=replay.ModelSource(load, tuple(filter(None, features.split(","))), allow_pickle, sha256),
         comparator=Comparator.parse(comparator),
-        ceiling=ErrorCeiling(max_error_ratio),
+        ceiling=replay.ErrorCeiling(max_error_ratio),
         batch=batch,
         batch_size=batch_size,
         keep_features=keep_features.value,
@@ -106,6 +105,6 @@ def worker(
     kafka = settings(bootstrap_servers, config=config).kafka
     with stopped_by_signals() as stop:
         if processes == 1:
-            run_one(plan, kafka, worker_id, stop)
+            replay.run_one(plan, kafka, worker_id, stop)
         else:
-            run_fleet(plan, kafka, processes, stop)
+            replay.run_fleet(plan, kafka, processes, stop)
