@@ -139,7 +139,7 @@ def _agreement(report: Report, policy: Policy) -> Check:
 
 def _latency(report: Report, policy: Policy) -> Check:
     latency, bound = report.latency and report.latency.shadow, policy.max_shadow_latency_p99_ms
-    value = latency.p99 if latency else None
+    value = latency.p99_ms if latency else None
     unknown = " ".join(_latency_doubts(report))
     passed = None if value is None else value <= bound
     sentence = ""
@@ -244,8 +244,8 @@ def _summary(report: Report) -> dict[str, object]:
         "agreement_rate": report.agreement_rate,
         "errored": report.errored,
         "error_rate": report.error_rate,
-        "primary_latency_p99_ms": latency.primary.p99 if latency else None,
-        "shadow_latency_p99_ms": latency.shadow.p99 if latency else None,
+        "primary_latency_p99_ms": latency.primary.p99_ms if latency else None,
+        "shadow_latency_p99_ms": latency.shadow.p99_ms if latency else None,
         "distribution_of": report.distribution_of,
         "distribution_distance": report.distance,
     }

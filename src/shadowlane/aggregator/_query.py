@@ -20,6 +20,9 @@ from shadowlane.aggregator._report import (
     VersionPair,
 )
 from shadowlane.aggregator._statistics import rate
+from shadowlane.aggregator._tables import COMPARISONS
+from shadowlane.aggregator._values import visible
+from shadowlane.errors import SettingsError
 from shadowlane.schemas import Prediction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -75,6 +78,17 @@ FROM every GROUP BY is_other, shown
 ORDER BY is_other, sum(requests) < $small, sum(agreements) / sum(requests), sum(requests) DESC, shown
 """
 
+_HAVING = """
+SELECT count(*), count(cohort[$place])
+FROM (SELECT cohort FROM compared UNION ALL SELECT cohort FROM errored)
+"""
+
+_NAMES = """
+CREATE OR REPLACE TEMP TABLE segment_name AS
+SELECT unnest(map_keys(segments)) AS name FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
+GROUP BY name ORDER BY count(*) DESC, name LIMIT 20
+"""
+
 _DUPLICATES = """
 WITH many AS (SELECT * FROM comparison WHERE request IN (SELECT request FROM comparison WHERE seat > 1))
 SELECT
@@ -128,9 +142,9 @@ def _latency(requests: int, reported: int, usable: int, quantiles: Sequence[floa
         measured=usable,
         unmeasured=requests - reported,
         unusable=reported - usable,
-        p50=curve.get(0.5),
-        p95=curve.get(0.95),
-        p99=curve.get(0.99),
+        p50_ms=curve.get(0.5),
+        p95_ms=curve.get(0.95),
+        p99_ms=curve.get(0.99),
         curve=tuple(curve.items()),
     )
 
@@ -166,6 +180,20 @@ def segment(lake: OpenLake, name: str, place: int) -> Segment:
         groups=tuple(group for is_other, group in groups if not is_other),
         other=next((group for is_other, group in groups if is_other), None),
     )
+
+
+def check_segment(lake: OpenLake, name: str, place: int) -> None:
+    """Refuse a segment that no request has, when there are requests.
+
+    Raises:
+        SettingsError: there is none; it names the segments that there are.
+    """
+    [(requests, having)] = lake.rows(_HAVING, {"place": place + 1})
+    if having or not requests:
+        return
+    lake.load(COMPARISONS.name, _NAMES, {})
+    known = ", ".join(visible(each, 40) for (each,) in lake.rows("FROM segment_name"))
+    raise SettingsError(f"no request has a segment {visible(name)!r}; known are: {known or 'none'}")
 
 
 def _group(value: str | None, requests: int, compared: int, agreements: int) -> SegmentGroup:

@@ -23,10 +23,13 @@ def read_report(lake: str | Path, scope: Scope, *, by: Sequence[str] = ()) -> Re
         by: Names of segments to break the figures down by.
 
     Raises:
+        SettingsError: no request has a segment of that name.
         DamagedLakeError: a file that a table lists is gone, cut or altered; it says which.
     """
     with open_lake(lake, scope) as tables:
         load(tables, scope, by)
+        for place, name in enumerate(by):
+            _query.check_segment(tables, name, place)
         compared, agreements, errored, first, last = _query.totals(tables)
         return Report(
             scope=scope,

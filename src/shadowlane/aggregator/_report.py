@@ -24,9 +24,9 @@ class Latency:
     measured: int
     unmeasured: int  # no latency was reported
     unusable: int  # NaN, infinite or negative
-    p50: float | None
-    p95: float | None
-    p99: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
     curve: tuple[tuple[float, float], ...]  # (share of the requests, no slower than this)
 
 
@@ -71,6 +71,8 @@ class ScoreDistribution:
     primary_not_finite: int  # NaN or infinite: in no bin
     shadow_not_finite: int
     one_sided: int  # requests where one model gave a score and the other none
+    primary_mean: float | None  # over the finite scores
+    shadow_mean: float | None
     distance: float | None
 
 

@@ -28,7 +28,7 @@ def percent(value: float | None, decimals: int = 2) -> str:
     """A rate as 99.12 %. What is not all is never written as 100 %, nor what is not none as 0 %."""
     if value is None:
         return NOTHING
-    for places in range(decimals, _MOST_DECIMALS):
+    for places in range(decimals, _MOST_DECIMALS + 1):
         text = f"{value * 100:.{places}f}"
         if (value == 1 or float(text) != _WHOLE) and (value == 0 or float(text) != 0):
             return f"{text} %"
@@ -49,13 +49,26 @@ def distance(value: float | None, decimals: int = 4) -> str:
     return NOTHING if value is None else f"{value:.{decimals}f}"
 
 
-def apart(value: float, bound: float, write: Callable[[float, int], str]) -> tuple[str, str]:
-    """A value and its bound, with as many decimals as it takes to tell the two apart."""
-    for decimals in range(2, _MOST_DECIMALS):
-        written = write(value, decimals), write(bound, decimals)
-        if value == bound or written[0] != written[1]:
-            return written
+def apart(value: float, bound: float, write: Callable[..., str]) -> tuple[str, str]:
+    """A value and its bound, the value with as many decimals as it takes to tell the two apart."""
+    limit = shortest(bound, write)
+    for decimals in (None, *range(3, _MOST_DECIMALS)):
+        written = write(value) if decimals is None else write(value, decimals)
+        if value == bound or _number_in(written) != _number_in(limit):
+            return written, limit
     return repr(value), repr(bound)
+
+
+def shortest(bound: float, write: Callable[..., str]) -> str:
+    """A bound with no more decimals than it has: 90 %, 0.1 %, 100 ms."""
+    written = (write(bound, decimals) for decimals in range(_MOST_DECIMALS))
+    exact = write(bound, _MOST_DECIMALS)
+    return next((text for text in written if _number_in(text) == _number_in(exact)), exact)
+
+
+def _number_in(written: str) -> float:
+    digits = written.partition(" ")[0].replace(",", "")
+    return float(digits) if digits[-1].isdigit() else math.nan
 
 
 def number(value: float | None) -> str:

@@ -1,0 +1,91 @@
+"""The report and the gate's result as JSON: one object each, named by `schema`.
+
+`shadowlane.report/1` holds what `Report` holds, under the same names, and besides: `requests`,
+`disagreements`, `latency_method`, `distribution` (what the gate's distance is of, and the distance) and
+`notes`. `shadowlane.gate/1` holds what `GateResult` holds, and `promote`, `reason`, `exit_code` and
+`policy_digest`. Rates are shares from 0 to 1, latencies milliseconds, times ISO 8601 in UTC.
+
+A figure that cannot be computed is null. JSON has no NaN: in a prediction, and only there, a number that
+is none is written as text ("NaN", "Infinity", "-Infinity"). New fields may be added under the same name
+of the schema; one that changes its meaning gets the next.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from shadowlane import __version__
+from shadowlane.aggregator._gate import GateResult
+from shadowlane.aggregator._notes import notes
+from shadowlane.aggregator._report import Report
+from shadowlane.aggregator._statistics import QUANTILE_METHOD
+from shadowlane.schemas import Prediction
+
+
+def report_to_json(report: Report) -> str:
+    """The report as JSON text, the same text for the same report."""
+    return _dump(
+        {
+            "schema": "shadowlane.report/1",
+            "software_version": __version__,
+            "requests": report.requests,
+            "disagreements": report.disagreements,
+            "distribution": {"of": report.distribution_of, "distance": report.distance},
+            "latency_method": QUANTILE_METHOD,
+            **_plain(report),
+            "notes": [*notes(report)],
+        }
+    )
+
+
+def gate_to_json(result: GateResult) -> str:
+    """The gate's result as JSON text."""
+    return _dump(
+        {
+            "schema": "shadowlane.gate/1",
+            "promote": result.promote,
+            **_plain(result),
+            "reason": result.reason,
+            "exit_code": result.exit_code,
+            "policy_digest": result.policy.digest,
+        }
+    )
+
+
+def _dump(value: Mapping[str, Any]) -> str:
+    # In ASCII, so that no value can act on a terminal; NaN would raise here rather than be written.
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Prediction):
+        return _prediction(value)
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _prediction(value: Prediction) -> dict[str, Any]:
+    given = {name: getattr(value, name) for name in Prediction.__slots__}
+    return {name: _number(item) for name, item in given.items() if item is not None}
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_number(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value
