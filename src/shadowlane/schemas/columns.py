@@ -4,7 +4,9 @@ from shadowlane.errors import MissingExtraError
 
 try:
     from shadowlane.schemas._columns import ColumnCodec, Decoded, Reject, arrow_schema
-except ImportError as error:  # pragma: no cover - the base install is tested in an environment of its own
-    raise MissingExtraError("worker", "The columnar codec") from error
+except ModuleNotFoundError as error:
+    if error.name and error.name.split(".")[0] in ("pyarrow", "pyruhvro"):
+        raise MissingExtraError("worker", "The columnar codec") from error
+    raise
 
 __all__ = ["ColumnCodec", "Decoded", "Reject", "arrow_schema"]
