@@ -92,9 +92,9 @@ def launch(
     program, jars = java(), classpath(progress)
     lock = node.acquire()
     try:
+        _refuse_taken(port)
         if not node.formatted:
             progress("preparing the storage of a new Kafka")
-            node.prepare(port, port)
             _format(node, program, jars)
         progress(f"starting Apache Kafka {VERSION}")
         for attempt in range(1, ATTEMPTS + 1):
@@ -128,8 +128,9 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _format(node: Node, program: Path, jars: str) -> None:
-    identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
-    arguments = ("format", "-t", identity, "-c", str(node.folder / "server.properties"))
+    # Two ports that differ are all that it asks; the true ones come at each start.
+    node.prepare(1, 2)
+    arguments = ("format", "-t", _cluster_id(), "-c", str(node.folder / "server.properties"))
     command = node.command(program, jars, "kafka.tools.StorageTool", *arguments)
     with node.log.open("wb") as log:
         done = subprocess.run(
@@ -137,6 +138,13 @@ def _format(node: Node, program: Path, jars: str) -> None:
         )
     if done.returncode:
         raise _failed(node, "could not prepare its storage")
+
+
+def _cluster_id() -> str:
+    """As Kafka makes them; one that starts with a dash would be taken for an option."""
+    while (identity := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode()[:22]).startswith("-"):
+        pass
+    return identity
 
 
 def _spawn(node: Node, command: list[str], lock: int) -> subprocess.Popen[bytes]:

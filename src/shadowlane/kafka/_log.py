@@ -44,7 +44,7 @@ class Cluster:
             first = not self._lost
             self._lost.add(client)
         if first:
-            logger.warning("Kafka at %s is lost: %s; trying again until it is back", self.name, reason)
+            logger.warning("Kafka at %s is lost: %s; trying again", self.name, reason)
 
     def back(self, client: ClientLog) -> None:
         """A client reached a broker again."""
