@@ -1,6 +1,6 @@
 """The report's pictures: inline SVG, coloured by the page's style sheet, readable without any script.
 
-Each text in them goes through `Markup.format`, which escapes it.
+Each text in them is escaped by the shapes of `_svg`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from shadowlane.aggregator import _values
 from shadowlane.aggregator._report import LabelDistribution, LatencyBasis, ScoreDistribution, Segment
+from shadowlane.aggregator._svg import Point, dot, line, path, picture, rectangle, text
 
 _WIDTH, _HEIGHT = 420.0, 240.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 12.0, 12.0, 30.0
@@ -23,8 +24,6 @@ _P99 = 0.99
 _PERCENTILES = (("p0", 0.0), ("p50", 0.5), ("p90", 0.9), ("p99", _P99), ("p99.9", _LAST_LEVEL))
 _FEWEST_TICKS = 3
 
-Point = tuple[float, float]
-
 
 def histogram(scores: ScoreDistribution) -> Markup:
     """Both models' scores, as shares of each model's own."""
@@ -32,11 +31,13 @@ def histogram(scores: ScoreDistribution) -> Markup:
     top = max(map(max, shares)) * 1.06 or 1.0
     parts = [_y_axis(top, lambda share: f"{share * 100:.3g} %"), _score_ticks(scores.edges)]
     for name, values in zip(("primary", "shadow"), shares, strict=True):
-        line = _steps([share / top for share in values])
-        area = [(_LEFT, _FLOOR), *line, (_LEFT + _INNER_WIDTH, _FLOOR)]
-        parts += [_path(area, f"area {name}", closed=True), _path(line, f"line {name}")]
+        outline = _steps([share / top for share in values])
+        area = [(_LEFT, _FLOOR), *outline, (_LEFT + _INNER_WIDTH, _FLOOR)]
+        parts += [path(area, f"area {name}", closed=True), path(outline, f"line {name}")]
     summary = f"Scores from {_values.number(scores.edges[0])} to {_values.number(scores.edges[-1])}"
-    return _picture(f"{summary}, Jensen-Shannon distance {_values.distance(scores.distance)}", parts)
+    return picture(
+        f"{summary}, Jensen-Shannon distance {_values.distance(scores.distance)}", parts, _WIDTH, _HEIGHT
+    )
 
 
 def _steps(heights: Sequence[float]) -> list[Point]:
@@ -52,7 +53,7 @@ def _score_ticks(edges: Sequence[float]) -> Markup:
     parts = []
     for share, anchor in ((0.0, "start"), (0.25, "middle"), (0.5, "middle"), (0.75, "middle"), (1.0, "end")):
         value = edges[0] * (1 - share) + edges[-1] * share
-        parts.append(_text(_LEFT + share * _INNER_WIDTH, _FLOOR + 18, f"{value:.3g}", anchor))
+        parts.append(text(_LEFT + share * _INNER_WIDTH, _FLOOR + 18, f"{value:.3g}", anchor))
     return Markup().join(parts)
 
 
@@ -69,26 +70,24 @@ def latency_curve(latency: LatencyBasis, limit: float | None = None) -> Markup:
     top = max(highest * 1.06, limit * 1.1 if limit and limit < highest * 4 else 0.0)
     parts = [_y_axis(top, lambda ms: f"{ms:.3g} ms")]
     parts += [
-        _text(_at(q), _FLOOR + 18, name, "end" if q == _LAST_LEVEL else "middle") for name, q in _PERCENTILES
+        text(_at(q), _FLOOR + 18, name, "end" if q == _LAST_LEVEL else "middle") for name, q in _PERCENTILES
     ]
     if limit and limit < top:
         y = _FLOOR - limit / top * _INNER_HEIGHT
-        parts.append(_line(_LEFT, y, _LEFT + _INNER_WIDTH, y, "limit"))
-        parts.append(_text(_LEFT + 4, y - 5, f"limit for the shadow's p99: {limit:g} ms", "start", "note"))
-        parts.append(_line(_at(_P99), _TOP, _at(_P99), _FLOOR, "grid"))
+        parts.append(line(_LEFT, y, _LEFT + _INNER_WIDTH, y, "limit"))
+        parts.append(text(_LEFT + 4, y - 5, f"limit for the shadow's p99: {limit:g} ms", "start", "note"))
+        parts.append(line(_at(_P99), _TOP, _at(_P99), _FLOOR, "grid"))
     for name, curve in shown.items():
         if curve:
             parts.append(
-                _path([(_at(q), _FLOOR - ms / top * _INNER_HEIGHT) for q, ms in curve], f"line {name}")
+                path([(_at(q), _FLOOR - ms / top * _INNER_HEIGHT) for q, ms in curve], f"line {name}")
             )
-            parts += [
-                _dot(_at(_P99), _FLOOR - ms / top * _INNER_HEIGHT, name) for q, ms in curve if q == _P99
-            ]
+            parts += [dot(_at(_P99), _FLOOR - ms / top * _INNER_HEIGHT, name) for q, ms in curve if q == _P99]
     p99s = " and ".join(
         f"{_values.milliseconds(side.p99_ms)} for the {name}"
         for name, side in (("primary", latency.primary), ("shadow", latency.shadow))
     )
-    return _picture(f"Latency by percentile; p99 is {p99s}", parts)
+    return picture(f"Latency by percentile; p99 is {p99s}", parts, _WIDTH, _HEIGHT)
 
 
 def _at(level: float) -> float:
@@ -113,21 +112,21 @@ def labels(distribution: LabelDistribution) -> Markup:
     parts = []
     for place, (label, primary, shadow) in enumerate(shares):
         y = 8.0 + place * 34
-        parts.append(_text(0, y + 16, _values.visible(label, 16), "start", "label"))
+        parts.append(text(0, y + 16, _values.visible(label, 16), "start", "label"))
         for row, (name, share) in enumerate((("primary", primary), ("shadow", shadow))):
             width = share / top * 230
-            parts.append(_rectangle(120, y + row * 12, width, 10, f"bar {name}"))
-            parts.append(_text(126 + width, y + row * 12 + 9, _values.percent(share, 1), "start", "small"))
-    return _picture("Labels: the share of each, by model", parts, height=12.0 + len(shares) * 34)
+            parts.append(rectangle(120, y + row * 12, width, 10, f"bar {name}"))
+            parts.append(text(126 + width, y + row * 12 + 9, _values.percent(share, 1), "start", "small"))
+    return picture("Labels: the share of each, by model", parts, _WIDTH, 12.0 + len(shares) * 34)
 
 
 def gauge(value: float | None, bound: float, top: float) -> Markup:
     """A value on a bar from 0, and where its bound lies."""
-    parts = [_rectangle(0, 5, 160, 6, "track")]
+    parts = [rectangle(0, 5, 160, 6, "track")]
     if value is not None:
-        parts.append(_rectangle(0, 5, 160 * min(1.0, value / top), 6, "fill"))
+        parts.append(rectangle(0, 5, 160 * min(1.0, value / top), 6, "fill"))
     at = 160 * min(1.0, bound / top)
-    parts.append(_rectangle(min(at, 158.0), 0, 2, 16, "bound"))
+    parts.append(rectangle(min(at, 158.0), 0, 2, 16, "bound"))
     return Markup('<svg class="gauge" viewBox="0 0 160 16" aria-hidden="true">{}</svg>').format(
         Markup().join(parts)
     )
@@ -135,9 +134,9 @@ def gauge(value: float | None, bound: float, top: float) -> Markup:
 
 def share_bar(share: float | None, kind: str) -> Markup:
     """A rate as a small bar in a table; the number stands beside it."""
-    parts = [_rectangle(0, 2, 80, 6, "track")]
+    parts = [rectangle(0, 2, 80, 6, "track")]
     if share is not None:
-        parts.append(_rectangle(0, 2, max(1.0, 80 * share) if share else 0, 6, f"bar {kind}"))
+        parts.append(rectangle(0, 2, max(1.0, 80 * share) if share else 0, 6, f"bar {kind}"))
     return Markup('<svg class="share" viewBox="0 0 80 10" aria-hidden="true">{}</svg>').format(
         Markup().join(parts)
     )
@@ -161,9 +160,9 @@ def scale_of(segment: Segment, bound: float | None) -> Scale:
 def strip(share: float | None, low: float, kind: str, bound: float | None = None) -> Markup:
     """Where a rate lies between a scale's lower end and 100 %, and on which side of its bound."""
     width = 1 - low or 1.0
-    parts = [_rectangle(0, 4.5, 80, 1, "track")]
+    parts = [rectangle(0, 4.5, 80, 1, "track")]
     if bound is not None:
-        parts.append(_rectangle(4 + 72 * (bound - low) / width, 0, 1.5, 10, "bound"))
+        parts.append(rectangle(4 + 72 * (bound - low) / width, 0, 1.5, 10, "bound"))
     if share is not None:
         at = 4 + 72 * (share - low) / width
         parts.append(Markup('<circle class="bar {}" cx="{}" cy="5" r="4"/>').format(kind, f"{at:.1f}"))
@@ -179,7 +178,7 @@ def stacked(parts: Iterable[tuple[str, int]]) -> Markup:
     bars, at = [], 0.0
     for kind, count in counts:
         width = 400 * count / whole
-        bars.append(_rectangle(at, 0, max(width - 1, 1), 14, f"bar {kind}"))
+        bars.append(rectangle(at, 0, max(width - 1, 1), 14, f"bar {kind}"))
         at += width
     return Markup(
         '<svg class="stack" viewBox="0 0 400 14" preserveAspectRatio="none" aria-hidden="true">{}</svg>'
@@ -190,8 +189,8 @@ def _y_axis(top: float, write: Callable[[float], str]) -> Markup:
     parts = []
     for tick in _ticks(top):
         y = _FLOOR - tick / top * _INNER_HEIGHT
-        parts.append(_line(_LEFT, y, _LEFT + _INNER_WIDTH, y, "grid"))
-        parts.append(_text(_LEFT - 6, y + 4, write(tick), "end"))
+        parts.append(line(_LEFT, y, _LEFT + _INNER_WIDTH, y, "grid"))
+        parts.append(text(_LEFT - 6, y + 4, write(tick), "end"))
     return Markup().join(parts)
 
 
@@ -203,36 +202,3 @@ def _ticks(top: float) -> list[float]:
             step /= finer
             break
     return [step * n for n in range(int(top / step) + 1)]
-
-
-def _picture(summary: str, parts: Iterable[Markup], height: float = _HEIGHT) -> Markup:
-    return Markup(
-        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>{}</svg>'
-    ).format(f"{_WIDTH:g}", f"{height:g}", summary, summary, Markup().join(parts))
-
-
-def _path(points: Iterable[Point], kind: str, *, closed: bool = False) -> Markup:
-    route = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-    return Markup('<path class="{}" d="M{}{}"/>').format(kind, route, "Z" if closed else "")
-
-
-def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
-    return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
-        kind, *(f"{each:.1f}" for each in (x1, y1, x2, y2))
-    )
-
-
-def _dot(x: float, y: float, kind: str) -> Markup:
-    return Markup('<circle class="dot {}" cx="{}" cy="{}" r="3.5"/>').format(kind, f"{x:.1f}", f"{y:.1f}")
-
-
-def _rectangle(x: float, y: float, width: float, height: float, kind: str) -> Markup:
-    return Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="1"/>').format(
-        kind, *(f"{each:.1f}" for each in (x, y, width, height))
-    )
-
-
-def _text(x: float, y: float, text: str, anchor: str, kind: str = "tick") -> Markup:
-    return Markup('<text class="{}" x="{}" y="{}" text-anchor="{}">{}</text>').format(
-        kind, f"{x:.1f}", f"{y:.1f}", anchor, text
-    )

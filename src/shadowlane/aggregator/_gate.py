@@ -11,32 +11,19 @@ The verdict, by the first of these that holds:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from shadowlane import __version__
-from shadowlane.aggregator import _values
+from shadowlane.aggregator._checks import Check, run_checks
 from shadowlane.aggregator._policy import Policy
 from shadowlane.aggregator._report import Report
 
 Verdict = Literal["promote", "hold", "inconclusive", "no_data"]
 
 EXIT_CODES: Mapping[Verdict, int] = {"promote": 0, "hold": 1, "inconclusive": 3, "no_data": 4}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """One criterion against its figure. `passed` is None where that cannot be said."""
-
-    name: str
-    value: float | None
-    operator: Literal[">=", "<="]
-    bound: float
-    n: int  # over how many requests the value is
-    passed: bool | None
-    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,13 +65,7 @@ class GateResult:
 
 def decide(report: Report, policy: Policy, decided_at: datetime) -> GateResult:
     """What the policy says of the report."""
-    checks = (
-        _traffic(report, policy),
-        _agreement(report, policy),
-        _latency(report, policy),
-        _errors(report, policy),
-        _distribution(report, policy),
-    )
+    checks = run_checks(report, policy)
     return GateResult(
         verdict=_verdict(report, checks),
         checks=checks,
@@ -103,129 +84,6 @@ def _verdict(report: Report, checks: tuple[Check, ...]) -> Verdict:
     if not traffic.passed or any(check.passed is None for check in others):
         return "inconclusive"
     return "promote" if all(check.passed for check in others) else "hold"
-
-
-def _traffic(report: Report, policy: Policy) -> Check:
-    value, bound = report.requests, policy.min_requests
-    passed = value >= bound
-    missing = "" if passed else f": {bound - value:,} more are needed before the rest can be judged"
-    return Check(
-        name="sufficient_traffic",
-        value=value,
-        operator=">=",
-        bound=bound,
-        n=value,
-        passed=passed,
-        why=f"{value:,} requests were seen; at least {bound:,} are asked for{missing}.",
-    )
-
-
-def _agreement(report: Report, policy: Policy) -> Check:
-    value, bound = report.agreement_rate, policy.min_agreement_rate
-    return Check(
-        name="agreement_ok",
-        value=value,
-        operator=">=",
-        bound=bound,
-        n=report.compared,
-        passed=None if value is None else value >= bound,
-        why="No request was compared, so agreement is unknown."
-        if value is None
-        else "The two agree on {} of the compared requests; at least {} is asked for.".format(
-            *_values.apart(value, bound, _values.percent)
-        ),
-    )
-
-
-def _latency(report: Report, policy: Policy) -> Check:
-    latency, bound = report.latency and report.latency.shadow, policy.max_shadow_latency_p99_ms
-    value = latency.p99_ms if latency else None
-    unknown = " ".join(_latency_doubts(report))
-    passed = None if value is None else value <= bound
-    sentence = ""
-    if value is not None:
-        sentence = "99 % of the shadow's answers took at most {}; at most {} is asked for.".format(
-            *_values.apart(value, bound, _values.milliseconds)
-        )
-    return Check(
-        name="latency_ok",
-        value=value,
-        operator="<=",
-        bound=bound,
-        n=latency.measured if latency else 0,
-        passed=None if passed and unknown else passed,
-        why=" ".join(filter(None, [sentence, unknown])),
-    )
-
-
-def _latency_doubts(report: Report) -> Iterator[str]:
-    """What keeps the percentile from being known, or from being a pass."""
-    if report.compared == 0:
-        yield "No request was compared, so the shadow's latency is unknown."
-    elif report.latency is None:
-        bases = ", ".join(_values.visible(each.basis) for each in report.latencies)
-        yield f"No request was timed alone and warm (only: {bases}), so the shadow's percentiles are unknown."
-    elif unusable := report.latency.shadow.unusable + report.latency.shadow.unmeasured:
-        yield f"{unusable:,} of the shadow's latencies are absent, NaN, infinite or negative."
-
-
-def _errors(report: Report, policy: Policy) -> Check:
-    value, bound = report.error_rate, policy.max_shadow_error_rate
-    return Check(
-        name="errors_ok",
-        value=value,
-        operator="<=",
-        bound=bound,
-        n=report.requests,
-        passed=None if value is None else value <= bound,
-        why="No request was seen, so the error rate is unknown."
-        if value is None
-        else "The shadow failed on {} of the requests; at most {} is asked for.".format(
-            *_values.apart(value, bound, _values.percent)
-        ),
-    )
-
-
-def _distribution(report: Report, policy: Policy) -> Check:
-    value, bound = report.distance, policy.max_distribution_divergence
-    passed = None if value is None else value <= bound
-    unknown = " ".join(_distribution_doubts(report))
-    sentence = ""
-    if value is not None:
-        sentence = (
-            "The Jensen-Shannon distance of the {} is {}; at most {} is asked for.".format(
-                report.distribution_of, *_values.apart(value, bound, _values.distance)
-            )
-        )  # fmt: skip
-    return Check(
-        name="distribution_ok",
-        value=value,
-        operator="<=",
-        bound=bound,
-        n=report.compared,
-        passed=None if passed and unknown else passed,
-        why=" ".join(filter(None, [sentence, unknown])),
-    )
-
-
-def _distribution_doubts(report: Report) -> Iterator[str]:
-    """What keeps the distance from being known, or from being a pass: answers that are in no bin."""
-    if report.distance is None:
-        yield (
-            "No request was compared, so the predictions' distributions are unknown."
-            if report.compared == 0
-            else "Not both models gave scores that are numbers, nor labels: there is no distance to compute."
-        )
-    scores, labels = report.scores, report.labels
-    for name, bad in (
-        ("primary", scores.primary_not_finite if scores else 0),
-        ("shadow", scores.shadow_not_finite if scores else 0),
-    ):
-        if bad:
-            yield f"{bad:,} scores of the {name} are NaN or infinite."
-    judged = {"scores": scores, "labels": labels, None: scores or labels}[report.distribution_of]
-    if judged and judged.one_sided:
-        yield f"On {judged.one_sided:,} requests only one of the two gave a prediction of this kind."
 
 
 def _summary(report: Report) -> dict[str, object]:

@@ -64,7 +64,7 @@ def _of_distributions(report: Report) -> Iterator[str]:
     both = [p + s for p, s in zip(scores.primary, scores.shadow, strict=True)]
     if sum(both) and max(both) / sum(both) >= _CROWDED and max(both) < sum(both):
         share = _values.percent(max(both) / sum(both), 1)
-        yield f"{share} of the scores lie in one bin: a few far values stretch it, so the distance says little."
+        yield f"{share} of the scores lie in one bin: a few far values stretch it, and hide the rest."
 
 
 def _of_counts(report: Report) -> Iterator[str]:

@@ -8,26 +8,19 @@ from typing import Any
 
 from shadowlane.aggregator._reader import OpenLake
 from shadowlane.aggregator._report import (
-    SMALL_GROUP,
     Disagreement,
     Duplicates,
     ErrorStage,
     ErrorType,
     Latency,
     LatencyBasis,
-    Segment,
-    SegmentGroup,
     VersionPair,
 )
 from shadowlane.aggregator._statistics import rate
-from shadowlane.aggregator._tables import COMPARISONS
-from shadowlane.aggregator._values import visible
-from shadowlane.errors import SettingsError
 from shadowlane.schemas import Prediction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ERROR_TYPES = 10
-_GROUPS = 50
 
 #: Where the latency curve is read off; the report's percentiles are among these.
 _LEVELS = (0.0, 0.01, *(step / 20 for step in range(1, 20)), 0.975, 0.99, 0.995, 0.999, 1.0)
@@ -58,35 +51,6 @@ _ERRORS = """
 SELECT stage, error_type, count(*), arg_min(message, (event_time, request)),
   sum(count(*)) OVER (PARTITION BY stage) AS of_stage
 FROM errored GROUP BY stage, error_type ORDER BY of_stage DESC, stage, count(*) DESC, error_type
-"""
-
-# The worst first: the share of a group's requests that the shadow did not answer as the primary did.
-# What is beyond the most frequent values is added up, never left out.
-_SEGMENT = """
-WITH request AS (
-  SELECT cohort[$place] AS value, true AS was_compared, agreement FROM compared
-  UNION ALL SELECT cohort[$place], false, false FROM errored
-), every AS (
-  SELECT value, count(*) AS requests, count(*) FILTER (was_compared) AS compared,
-    count(*) FILTER (agreement) AS agreements,
-    row_number() OVER (ORDER BY count(*) DESC, value) > $limit AS is_other
-  FROM request GROUP BY value
-)
-SELECT is_other, CASE WHEN NOT is_other THEN value END AS shown,
-  sum(requests)::BIGINT, sum(compared)::BIGINT, sum(agreements)::BIGINT
-FROM every GROUP BY is_other, shown
-ORDER BY is_other, sum(requests) < $small, sum(agreements) / sum(requests), sum(requests) DESC, shown
-"""
-
-_HAVING = """
-SELECT count(*), count(cohort[$place])
-FROM (SELECT cohort FROM compared UNION ALL SELECT cohort FROM errored)
-"""
-
-_NAMES = """
-CREATE OR REPLACE TEMP TABLE segment_name AS
-SELECT unnest(map_keys(segments)) AS name FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
-GROUP BY name ORDER BY count(*) DESC, name LIMIT 20
 """
 
 _DUPLICATES = """
@@ -168,44 +132,6 @@ def _error_stage(stage: str, rows: list[tuple[Any, ...]], requests: int) -> Erro
             for name, n, example, _ in rows[:_ERROR_TYPES]
         ),
         other_types=sum(row[1] for row in rows[_ERROR_TYPES:]),
-    )
-
-
-def segment(lake: OpenLake, name: str, place: int) -> Segment:
-    """The figures by one segment: the one that stands at this place (from 0) of those loaded."""
-    rows = lake.rows(_SEGMENT, {"place": place + 1, "limit": _GROUPS, "small": SMALL_GROUP})
-    groups = [(is_other, _group(*row)) for is_other, *row in rows]
-    return Segment(
-        name=name,
-        groups=tuple(group for is_other, group in groups if not is_other),
-        other=next((group for is_other, group in groups if is_other), None),
-    )
-
-
-def check_segment(lake: OpenLake, name: str, place: int) -> None:
-    """Refuse a segment that no request has, when there are requests.
-
-    Raises:
-        SettingsError: there is none; it names the segments that there are.
-    """
-    [(requests, having)] = lake.rows(_HAVING, {"place": place + 1})
-    if having or not requests:
-        return
-    lake.load(COMPARISONS.name, _NAMES, {})
-    known = ", ".join(visible(each, 40) for (each,) in lake.rows("FROM segment_name"))
-    raise SettingsError(f"no request has a segment {visible(name)!r}; known are: {known or 'none'}")
-
-
-def _group(value: str | None, requests: int, compared: int, agreements: int) -> SegmentGroup:
-    errored = requests - compared
-    return SegmentGroup(
-        value=value,
-        requests=requests,
-        compared=compared,
-        agreement_rate=rate(agreements, compared),
-        errored=errored,
-        error_rate=rate(errored, requests),
-        is_small=requests < SMALL_GROUP,
     )
 
 

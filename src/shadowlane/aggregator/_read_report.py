@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from shadowlane.aggregator import _distributions, _query
+from shadowlane.aggregator import _distributions, _query, _segments
 from shadowlane.aggregator._ledger import ledger
 from shadowlane.aggregator._load import load
 from shadowlane.aggregator._reader import open_lake
@@ -29,7 +29,7 @@ def read_report(lake: str | Path, scope: Scope, *, by: Sequence[str] = ()) -> Re
     with open_lake(lake, scope) as tables:
         load(tables, scope, by)
         for place, name in enumerate(by):
-            _query.check_segment(tables, name, place)
+            _segments.check(tables, name, place)
         compared, agreements, errored, first, last = _query.totals(tables)
         return Report(
             scope=scope,
@@ -45,7 +45,7 @@ def read_report(lake: str | Path, scope: Scope, *, by: Sequence[str] = ()) -> Re
             errors=_query.errors(tables, compared + errored),
             scores=_distributions.scores(tables),
             labels=_distributions.labels(tables),
-            segments=tuple(_query.segment(tables, name, place) for place, name in enumerate(by)),
+            segments=tuple(_segments.segment(tables, name, place) for place, name in enumerate(by)),
             ledger=ledger(tables, scope),
             duplicates=_query.duplicates(tables),
             versions=_query.versions(tables),

@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from shadowlane import __version__
 from shadowlane.aggregator import _charts, _values
-from shadowlane.aggregator._gate import Check, GateResult
+from shadowlane.aggregator._checks import Check
+from shadowlane.aggregator._gate import GateResult
 from shadowlane.aggregator._notes import notes
 from shadowlane.aggregator._report import Report
 from shadowlane.aggregator._statistics import BINS, QUANTILE_METHOD

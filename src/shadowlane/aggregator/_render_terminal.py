@@ -190,8 +190,12 @@ def _errors(report: Report) -> Iterable[RenderableType]:
 def _segment(segment: Segment) -> RenderableType:
     table = _table(
         f"By {_values.visible(segment.name, 60)}",
-        ("value", "left"), ("requests", "right"), ("agreement", "right"), ("error rate", "right"), ("", "left"),
-    )  # fmt: skip
+        ("value", "left"),
+        ("requests", "right"),
+        ("agreement", "right"),
+        ("error rate", "right"),
+        ("", "left"),
+    )
     for group in [*segment.groups, *([segment.other] if segment.other else [])]:
         name = "(all others)" if group is segment.other else group.value or "(none)"
         table.add_row(

@@ -9,7 +9,7 @@ from shadowlane.errors import SettingsError
 from shadowlane.schemas import check_name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Scope:
     """Which requests count: those of this model, shadow and run, made at or after start and before end.
 
