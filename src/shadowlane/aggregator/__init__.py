@@ -7,7 +7,16 @@ from shadowlane.errors import MissingExtraError
 
 try:
     from shadowlane.aggregator._aggregate import AggregatorPlan, Landings, run_aggregator
+    from shadowlane.aggregator._checks import Check
+    from shadowlane.aggregator._gate import GateResult, decide
     from shadowlane.aggregator._lake import count_rows
+    from shadowlane.aggregator._policy import Policy
+    from shadowlane.aggregator._read_report import read_report
+    from shadowlane.aggregator._render_html import report_to_html
+    from shadowlane.aggregator._render_json import gate_to_json, report_to_json
+    from shadowlane.aggregator._render_markdown import gate_to_markdown, report_to_markdown
+    from shadowlane.aggregator._report import Report
+    from shadowlane.aggregator._scope import Scope
 except ModuleNotFoundError as error:  # pragma: no cover - the base install is tested on its own
     if error.name and error.name.split(".")[0] in (
         "deltalake",
@@ -20,4 +29,21 @@ except ModuleNotFoundError as error:  # pragma: no cover - the base install is t
         raise MissingExtraError("aggregator", "The aggregator") from error
     raise
 
-__all__ = ["AggregatorPlan", "Landings", "count_rows", "run_aggregator"]
+__all__ = [
+    "AggregatorPlan",
+    "Check",
+    "GateResult",
+    "Landings",
+    "Policy",
+    "Report",
+    "Scope",
+    "count_rows",
+    "decide",
+    "gate_to_json",
+    "gate_to_markdown",
+    "read_report",
+    "report_to_html",
+    "report_to_json",
+    "report_to_markdown",
+    "run_aggregator",
+]

@@ -55,7 +55,7 @@ def options(
 def run() -> None:
     """Run, and turn errors into a sentence on stderr and an exit code."""
     try:
-        app()
+        app(prog_name="shadowlane")
     except ShadowlaneError as error:
         typer.echo(f"shadowlane: {error}", err=True)
         sys.exit(_exit_code(error))

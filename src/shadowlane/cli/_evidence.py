@@ -1,0 +1,139 @@
+"""`shadowlane report` and `shadowlane gate`: the figures, and the verdict that they allow."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from shadowlane.cli._options import Config, Format, Lake, Model, Run, Shadow, settings
+from shadowlane.errors import SettingsError
+
+if TYPE_CHECKING:
+    from shadowlane.aggregator import GateResult, Report
+
+Start = Annotated[
+    datetime | None, typer.Option("--from", help="Requests from this time on (UTC unless it says otherwise).")
+]
+End = Annotated[datetime | None, typer.Option("--to", help="Requests before this time.")]
+By = Annotated[
+    list[str] | None, typer.Option("--by", help="Break the figures down by this segment; may be repeated.")
+]
+PolicyFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="The criteria, a TOML file.", show_default="the five defaults", exists=True, dir_okay=False
+    ),
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="Write to this file.", show_default="standard output")
+]
+
+
+def report(
+    *,
+    model: Model,
+    shadow: Shadow,
+    run: Run = "live",
+    start: Start = None,
+    end: End = None,
+    by: By = None,
+    policy: PolicyFile = None,
+    form: Annotated[Format, typer.Option("--format", help="How it is printed.")] = Format.table,
+    output: Output = None,
+    lake: Lake = None,
+    config: Config = None,
+) -> None:
+    """Show what the comparisons say: agreement, latency, errors, distributions, and the verdict.
+
+    Example: shadowlane report --model fraud --shadow boosting-2 --by country --format html -o report.html
+    """
+    figures = _read(settings(lake=lake, config=config).lake, model, shadow, run, start, end, by)
+    _show(figures, _decide(figures, policy), form, output)
+
+
+def gate(
+    *,
+    model: Model,
+    shadow: Shadow,
+    run: Run = "live",
+    start: Start = None,
+    end: End = None,
+    policy: PolicyFile = None,
+    form: Annotated[Format, typer.Option("--format", help="How it is printed (not html).")] = Format.table,
+    lake: Lake = None,
+    config: Config = None,
+) -> None:
+    """Say whether the shadow may be promoted, and why.
+
+    Exit code: 0 promote, 1 hold, 3 inconclusive, 4 no data, 2 wrong usage, 5 damaged data.
+
+    Example: shadowlane gate --model fraud --shadow boosting-2 --policy policy.toml --format json
+    """
+    from shadowlane import aggregator  # noqa: PLC0415 - an extra brings it
+    from shadowlane.aggregator.terminal import print_gate  # noqa: PLC0415 - the same
+
+    if form is Format.html:
+        raise SettingsError("the gate prints table, json or markdown; for a page, see: shadowlane report")
+    figures = _read(settings(lake=lake, config=config).lake, model, shadow, run, start, end, None)
+    result = _decide(figures, policy)
+    if form is Format.table:
+        print_gate(result, Console())
+    else:
+        write = aggregator.gate_to_json if form is Format.json else aggregator.gate_to_markdown
+        typer.echo(write(result))
+    raise typer.Exit(result.exit_code)
+
+
+def show_demo(lake: Path, model: str, shadow: str, page: Path) -> None:
+    """The demo's end: the report with its verdict on the terminal, and the same as a page."""
+    figures = _read(str(lake), model, shadow, "live", None, None, ["clinic"])
+    verdict = _decide(figures, None)
+    _show(figures, verdict, Format.table, None)
+    _show(figures, verdict, Format.html, page)
+
+
+def _read(
+    lake: str,
+    model: str,
+    shadow: str,
+    run: str,
+    start: datetime | None,
+    end: datetime | None,
+    by: list[str] | None,
+) -> Report:
+    from shadowlane.aggregator import Scope, read_report  # noqa: PLC0415 - an extra brings them
+
+    return read_report(lake, Scope(model, shadow, run, start, end), by=by or ())
+
+
+def _decide(figures: Report, policy: Path | None) -> GateResult:
+    from shadowlane.aggregator import Policy, decide  # noqa: PLC0415 - an extra brings them
+
+    return decide(figures, Policy.load(policy) if policy else Policy(), datetime.now(UTC))
+
+
+def _show(figures: Report, verdict: GateResult, form: Format, output: Path | None) -> None:
+    from shadowlane import aggregator  # noqa: PLC0415 - an extra brings it
+    from shadowlane.aggregator.terminal import print_report  # noqa: PLC0415 - the same
+
+    if form is Format.table and output is None:
+        print_report(figures, Console(), verdict)
+        return
+    if form is Format.table:
+        raise SettingsError(
+            "a table goes to the terminal; with --output, choose --format json, markdown or html"
+        )
+    text = {
+        Format.json: lambda: aggregator.report_to_json(figures),
+        Format.markdown: lambda: aggregator.report_to_markdown(figures, verdict),
+        Format.html: lambda: aggregator.report_to_html(figures, verdict),
+    }[form]()
+    if output is None:
+        typer.echo(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+        typer.echo(f"written to {output}", err=True)
