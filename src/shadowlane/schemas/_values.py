@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,11 +139,22 @@ def _mapping_prediction(values: Mapping[Any, Any]) -> Prediction:
     if unknown:
         names = ", ".join(sorted(map(repr, unknown)))
         raise TypeError(f"a prediction has score, label, vector and ranking; not {names}")
-    plain: dict[str, Any] = {name: _plain(value) for name, value in values.items()}
-    label, score, vector = plain.get("label"), plain.get("score"), plain.get("vector")
-    return Prediction(
-        score=None if score is None else float(score),
-        label=None if label is None else label_text(label),
-        vector=None if vector is None else [float(value) for value in vector],
-        ranking=plain.get("ranking"),
-    )
+    plain: dict[str, Any] = {name: _plain(value) for name, value in values.items() if value is not None}
+    try:
+        return Prediction(**{name: _FIELDS[name](value) for name, value in plain.items()})
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"a prediction has score, label, vector and ranking ({error})") from None
+
+
+def _ranking(value: Any) -> list[str]:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        raise TypeError("a ranking holds text only")
+    return list(value)
+
+
+_FIELDS: dict[str, Callable[[Any], Any]] = {
+    "score": float,
+    "label": label_text,
+    "vector": lambda values: [float(value) for value in values],
+    "ranking": _ranking,
+}
