@@ -1,0 +1,82 @@
+"""One call of the primary, watched: what `Hook.observe` returns and `Hook.wrap` uses."""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from functools import wraps
+from types import TracebackType
+from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: What `Call.prediction` is until it is set: None is a thing that a model may answer.
+NOT_SET: Any = object()
+
+
+class Ending(Protocol):
+    """What becomes of a call when it ends; it never raises."""
+
+    def __call__(self, error: BaseException | None, prediction: Any, latency_ms: float) -> None:
+        """The primary raised this, or answered that, in so much time."""
+
+
+class Call:
+    """Times the primary from `with` to its end.
+
+    Attributes:
+        prediction: What the primary answered; set it inside the `with`.
+    """
+
+    __slots__ = ("_begun", "_on_end", "prediction")
+
+    def __init__(self, on_end: Ending) -> None:
+        self._on_end = on_end
+        self._begun = 0
+        self.prediction = NOT_SET
+
+    def __enter__(self) -> Self:
+        self._begun = time.perf_counter_ns()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._on_end(error, self.prediction, (time.perf_counter_ns() - self._begun) / 1_000_000)
+
+
+def wrapped(function: Callable[P, R], observe: Callable[[Any], Call]) -> Callable[P, R]:
+    """The predict function, each of its calls observed; sync stays sync and async stays async."""
+    features_of = _features_of(function)
+
+    @wraps(function)
+    def observed(*args: P.args, **kwargs: P.kwargs) -> R:
+        with observe(features_of(args, kwargs)) as call:
+            prediction = call.prediction = function(*args, **kwargs)
+        return prediction
+
+    @wraps(function)
+    async def observed_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+        with observe(features_of(args, kwargs)) as call:
+            prediction = call.prediction = await cast("Any", function)(*args, **kwargs)
+        return prediction
+
+    return cast("Callable[P, R]", observed_async if inspect.iscoroutinefunction(function) else observed)
+
+
+def _features_of(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+    """Reads the features from a call's arguments: the first one, after a method's own object."""
+    names = list(inspect.signature(function).parameters)
+    if names and names[0] in ("self", "cls"):
+        del names[0]
+        index = 1
+    else:
+        index = 0
+    name = names[0] if names else None
+
+    def features_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return args[index] if len(args) > index else kwargs.get(cast("str", name))
+
+    return features_of

@@ -1,0 +1,60 @@
+"""What a hook says in the log: each thing once, from the background thread."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+logger = logging.getLogger("shadowlane.producer")
+
+_MOST = 50
+_LONGEST = 500
+_SECOND = 1.0
+
+
+class Log:
+    """Says each thing once, and of many different things only the first."""
+
+    def __init__(self) -> None:
+        self._said: set[str] = set()
+
+    def once(self, text: str) -> None:
+        """Warn, unless this was said before."""
+        if text in self._said or len(self._said) >= _MOST:
+            return
+        self._said.add(text)
+        logger.warning("%s", text)
+        if len(self._said) == _MOST:
+            logger.warning("%d different warnings of the hook so far; it says no more", _MOST)
+
+
+class DropWatch:
+    """Says when a full queue begins to cost requests, and when that is over."""
+
+    def __init__(self, queue_size: int) -> None:
+        self._queue_size = queue_size
+        self._dropping = False
+        self._last = 0
+        self._next_look = 0.0
+
+    def look(self, dropped: int, now: float | None = None) -> None:
+        """Compare with the last look; at most once a second."""
+        now = time.monotonic() if now is None else now
+        if now < self._next_look:
+            return
+        self._next_look = now + _SECOND
+        more = dropped > self._last
+        if more and not self._dropping:
+            logger.warning("the hook's queue of %d requests is full: it drops requests", self._queue_size)
+        elif self._dropping and not more:
+            logger.warning("the hook's queue has room again; %d requests were dropped so far", dropped)
+        self._dropping, self._last = more, dropped
+
+
+def described(error: BaseException) -> str:
+    """An error as text, also one of foreign code that cannot say itself."""
+    try:
+        text = str(error)
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text[:_LONGEST]}" if text else type(error).__name__

@@ -1,0 +1,110 @@
+"""The Kafka end of a hook: one librdkafka producer, used by the background thread alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+
+from shadowlane.kafka import TopicNames, make_producer, to_error
+from shadowlane.producer._encode import Message
+from shadowlane.producer._log import Log
+from shadowlane.producer._stats import Counts
+from shadowlane.settings import KafkaSettings
+
+#: Ours, under the user's `[kafka.client]`.
+CONFIG = {
+    # Idempotence can end in a fatal error that only a new producer gets over, and a request that
+    # arrives twice is one request to every reader.
+    "enable.idempotence": False,
+    "acks": "all",
+    "linger.ms": 20,
+    "compression.type": "lz4",
+    # How long a request may wait for a lost broker, and how much memory all that wait may take.
+    "message.timeout.ms": 30_000,
+    "queue.buffering.max.messages": 50_000,
+    "queue.buffering.max.kbytes": 32 * 1024,
+    "message.max.bytes": 4_000_000,
+    # As Java's clients do it: one entity, one partition, whoever produces.
+    "partitioner": "murmur2_random",
+}
+
+
+def check_settings(settings: KafkaSettings) -> None:
+    """Have librdkafka check the settings now, where whoever wrote them sees it.
+
+    Raises:
+        SettingsError, KafkaFailedError: it does not take them.
+    """
+    # Nothing of the real brokers: an end that waits for a name server would hold up the start.
+    make_producer(replace(settings, bootstrap_servers="127.0.0.1:9"), **CONFIG)
+
+
+class Outbox:
+    """Sends messages and counts what becomes of them."""
+
+    def __init__(self, settings: KafkaSettings, counts: Counts, log: Log) -> None:
+        topics = TopicNames(settings.topic_prefix)
+        self._requests, self._ledger = topics.requests, topics.ledger
+        self._counts, self._log = counts, log
+        self.producer = make_producer(settings, **CONFIG)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that Kafka has not answered yet."""
+        return self._counts.published - self._counts.delivered - self._counts.failed
+
+    def send(self, message: Message) -> bool:
+        """Hand a request to librdkafka; False where it has no room now."""
+        try:
+            self._produce(self._requests, message, self._on_answer)
+        except BufferError:
+            return False
+        except KafkaException as failure:
+            self._refused(failure.args[0])
+            return True
+        self._counts.published += 1
+        return True
+
+    def send_ledger(self, message: Message) -> None:
+        """Hand over a ledger entry; it may be lost, as a later one replaces it."""
+        try:
+            self._produce(self._ledger, message, self._on_ledger_answer)
+        except (BufferError, KafkaException) as failure:
+            self._log.once(f"the ledger entry was not sent: {failure}")
+
+    def poll(self, seconds: float) -> None:
+        """Take Kafka's answers, waiting so long for the first."""
+        self.producer.poll(seconds)
+
+    def flush(self, seconds: float) -> None:
+        """Wait so long for Kafka's answers to all that was sent, then give up on the rest and count it."""
+        if self.producer.flush(max(0.0, seconds)):
+            self.producer.purge()
+            self.producer.flush(0.1)
+
+    def _produce(self, topic: str, message: Message, on_answer: Any) -> None:
+        self.producer.produce(
+            topic,
+            value=message.value,
+            key=message.key,
+            timestamp=message.timestamp_ms,
+            on_delivery=on_answer,
+        )
+
+    def _refused(self, error: KafkaError) -> None:
+        too_large = error.name() == "MSG_SIZE_TOO_LARGE"
+        self._counts.drop("too_large" if too_large else "refused")
+        self._log.once(str(to_error(error, "publishing a request")))
+
+    def _on_answer(self, error: KafkaError | None, _message: Any) -> None:
+        if error is None:
+            self._counts.delivered += 1
+        else:
+            self._counts.failed += 1
+            self._log.once(str(to_error(error, "publishing requests")))
+
+    def _on_ledger_answer(self, error: KafkaError | None, _message: Any) -> None:
+        if error is not None:
+            self._log.once(str(to_error(error, "publishing the ledger")))

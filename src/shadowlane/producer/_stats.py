@@ -1,0 +1,77 @@
+"""What became of the requests, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from threading import RLock
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """A hook's counts in this process.
+
+    observed = primary_failed + sampled_out + dropped + published + queued, at any time;
+    published = delivered + failed + what Kafka has not answered yet, and nothing of that after `close`.
+    """
+
+    producer_id: str
+    observed: int = 0
+    primary_failed: int = 0
+    sampled_out: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    published: int = 0
+    delivered: int = 0
+    failed: int = 0
+
+    @property
+    def queued(self) -> int:
+        """Requests that wait in this process."""
+        return (
+            self.observed
+            - self.primary_failed
+            - self.sampled_out
+            - sum(self.dropped.values())
+            - self.published
+        )
+
+
+class Counts:
+    """The counting itself.
+
+    The callers' threads and the background thread share `lock` for all but the last three, which the
+    background thread alone writes. The lock is reentrant: a signal handler may publish too.
+    """
+
+    def __init__(self, producer_id: str) -> None:
+        self.lock = RLock()
+        self.producer_id = producer_id
+        self.observed = 0
+        self.primary_failed = 0
+        self.sampled_out = 0
+        self.dropped: dict[str, int] = {}
+        self.published = 0
+        self.delivered = 0
+        self.failed = 0
+
+    def drop(self, reason: str, requests: int = 1) -> None:
+        """Count requests that were observed before and are given up now."""
+        with self.lock:
+            self.dropped[reason] = self.dropped.get(reason, 0) + requests
+
+    def stats(self) -> Stats:
+        """The counts at this moment."""
+        # In this order no sum can be larger than what it is part of, whatever is counted meanwhile.
+        delivered, failed = self.delivered, self.failed
+        published = self.published
+        with self.lock:
+            return Stats(
+                producer_id=self.producer_id,
+                observed=self.observed,
+                primary_failed=self.primary_failed,
+                sampled_out=self.sampled_out,
+                dropped=dict(self.dropped),
+                published=published,
+                delivered=delivered,
+                failed=failed,
+            )
