@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -87,10 +86,15 @@ def to_batch(schema: pa.Schema, written: Sequence[Mapping[str, Any]]) -> pa.Reco
 
 def to_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
     """Columns as records; of two entries with one key the last counts, as in any map."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of a key that comes twice
-        rows: list[dict[str, Any]] = batch.to_pylist(maps_as_pydicts="lossy")
-    return rows
+    return [_mappings(row, batch.schema) for row in batch.to_pylist()]
+
+
+def _mappings(value: Any, kind: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(kind, pa.Schema) or pa.types.is_struct(kind):
+        return {field.name: _mappings(value[field.name], field.type) for field in kind}
+    return dict(value) if pa.types.is_map(kind) else value
 
 
 def _pairs(value: Any, kind: Any) -> Any:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import pyruhvro
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -322,6 +323,44 @@ def test_a_place_is_asked_for_only_where_a_message_is_bad() -> None:
     (reject,) = columns.decode([b"{}"]).rejects
     assert reject.error.place is None
     assert str(reject.error).startswith("starts with 7b 7d")
+
+
+class _Panic(BaseException):
+    """What a native decoder's panic looks like from Python: no Exception."""
+
+
+def test_a_panic_of_the_decoder_costs_only_the_message_that_caused_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where the native decoder itself fails, the message is set apart and the others are decoded."""
+    messages, _ = _batch_of_300()
+    decode = pyruhvro.deserialize_array
+
+    def panics(bodies: list[bytes], schema: str) -> object:
+        if any(body.startswith(b"\x08r150") for body in bodies):
+            raise _Panic("called `Option::unwrap()` on a `None` value")
+        return decode(bodies, schema)
+
+    monkeypatch.setattr(pyruhvro, "deserialize_array", panics)
+    decoded = ColumnCodec(ProductionLabel).decode(messages, lambda _: _PLACE)
+    assert list(decoded.kept) == [index for index in range(300) if index != 150]
+    (reject,) = decoded.rejects
+    assert isinstance(reject.error, CorruptMessageError)
+    assert "not a ProductionLabel: called `Option::unwrap()`" in str(reject.error)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit])
+def test_being_told_to_stop_is_no_bad_message(
+    stop: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while a batch is decoded stops the process, and rejects nothing."""
+
+    def interrupted(*_: object) -> None:
+        raise stop
+
+    monkeypatch.setattr(pyruhvro, "deserialize_array", interrupted)
+    with pytest.raises(stop):
+        ColumnCodec(ProductionLabel).decode(_batch_of_300()[0])
 
 
 _BOMBS = """
