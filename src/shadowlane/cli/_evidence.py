@@ -90,10 +90,12 @@ def gate(
 
 def show_demo(lake: Path, model: str, shadow: str, page: Path) -> None:
     """The demo's end: the report with its verdict on the terminal, and the same as a page."""
+    from shadowlane.aggregator import report_to_html  # noqa: PLC0415 - an extra brings it
+
     figures = _read(str(lake), model, shadow, "live", None, None, ["clinic"])
     verdict = _decide(figures, None)
     _show(figures, verdict, Format.table, None)
-    _show(figures, verdict, Format.html, page)
+    page.write_text(report_to_html(figures, verdict), encoding="utf-8")
 
 
 def _read(
