@@ -197,7 +197,8 @@ def _combine(batches: list[pa.RecordBatch], schema: pa.Schema) -> pa.RecordBatch
         return batches[0]
     if not batches:
         return pa.RecordBatch.from_pylist([], schema=schema)
-    return pa.concat_batches(batches)
+    (combined,) = pa.Table.from_batches(batches).combine_chunks().to_batches()
+    return combined
 
 
 def _tailed(text: str) -> str:
