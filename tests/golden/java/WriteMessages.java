@@ -32,7 +32,7 @@ class WriteMessages {
     Path folder = Path.of(arguments[0]);
     List<Path> values;
     try (var files = Files.list(folder)) {
-      values = files.filter(file -> file.toString().endsWith(".json")).sorted().toList();
+      values = files.filter(file -> file.getFileName().toString().matches("\\w+\\.\\d+(\\.bare)?\\.json")).sorted().toList();
     }
     for (Path file : values) {
       String name = file.getFileName().toString().replaceFirst("\\.json$", "");
