@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from shadowlane.errors import KafkaFailedError
-from shadowlane.kafka import TopicNames, TopicSpec, check_topics, create_topics, default_specs
+from shadowlane.errors import BrokerUnreachableError, KafkaFailedError, NotAuthorizedError
+from shadowlane.kafka import Sasl, Secret, TopicNames, TopicSpec, check_topics, create_topics, default_specs
 
 if TYPE_CHECKING:
     from conftest import ConsumerFactory, ProducerFactory
@@ -62,6 +62,21 @@ def test_an_impossible_replication_factor_is_refused(kafka: KafkaSettings) -> No
     """The broker's own words reach the reader."""
     with pytest.raises(KafkaFailedError, match="INVALID_REPLICATION_FACTOR"):
         create_topics(kafka, fresh_specs(), replication_factor=9)
+
+
+def test_a_refusal_is_not_called_an_outage(kafka: KafkaSettings) -> None:
+    """Credentials for a broker that takes none: the error says that we were refused."""
+    sasl = Sasl("PLAIN", "me", Secret("canary-7f3a"))
+    with pytest.raises(NotAuthorizedError, match="Kafka refused; check security_protocol") as caught:
+        check_topics(replace(kafka, security_protocol="SASL_PLAINTEXT", sasl=sasl), fresh_specs())
+    assert "canary" not in str(caught.value)
+
+
+def test_the_wrong_protocol_is_recognised(kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS towards a broker that speaks none: librdkafka's reason reaches the reader."""
+    monkeypatch.setattr("shadowlane.kafka._clients.FIND_TIMEOUT", 0.0)
+    with pytest.raises(BrokerUnreachableError, match="SSL connection closed by peer"):
+        check_topics(replace(kafka, security_protocol="SSL"), fresh_specs())
 
 
 def test_a_message_goes_round(

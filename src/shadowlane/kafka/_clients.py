@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,15 +11,20 @@ from confluent_kafka import Consumer, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from shadowlane.errors import KafkaFailedError, SettingsError
-from shadowlane.kafka._errors import to_error
+from shadowlane.kafka._errors import REFUSED, to_error
 from shadowlane.kafka._log import ClientLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from confluent_kafka import KafkaError
+
     from shadowlane.settings import KafkaSettings
 
 Client = TypeVar("Client", Producer, Consumer, AdminClient)
+#: How long to look for a broker before saying that none answers.
+FIND_TIMEOUT = 10.0
+FIND_STEP = 2.0
 PROPERTY = re.compile(r'property[: ]+"?([\w.]+)')
 
 
@@ -42,6 +48,27 @@ def make_consumer(settings: KafkaSettings, group: str, **config: Any) -> Consume
 def make_admin(settings: KafkaSettings, **config: Any) -> AdminClient:
     """An admin client. Nobody polls it, so its log would only pile up: its errors come from its calls."""
     return _make(AdminClient, settings, {"log_level": 0} | config)
+
+
+def connected_admin(settings: KafkaSettings, doing: str) -> AdminClient:
+    """An admin client that has found a broker; else the true reason why not.
+
+    librdkafka calls it a timeout when a broker refuses us: only its error callback tells why.
+    """
+    seen: list[KafkaError] = []
+    admin = make_admin(settings, error_cb=seen.append)
+    deadline = time.monotonic() + FIND_TIMEOUT
+    while True:
+        try:
+            admin.list_topics(timeout=FIND_STEP)
+        except KafkaException as failure:
+            admin.poll(0)
+            told = [error for error in seen if error.name() != "_ALL_BROKERS_DOWN"]
+            refused = any(error.name() in REFUSED for error in told)
+            if refused or time.monotonic() > deadline:
+                raise to_error(told[-1] if told else failure.args[0], doing) from failure
+        else:
+            return admin
 
 
 def _make(

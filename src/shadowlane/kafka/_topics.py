@@ -11,7 +11,7 @@ from confluent_kafka import KafkaException
 # They are exported, but not declared so.
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
-from shadowlane.kafka._clients import make_admin
+from shadowlane.kafka._clients import connected_admin
 from shadowlane.kafka._errors import mapped
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ DAY_MS = 24 * 3600 * 1000
 FOREVER = -1
 MEGABYTE = 1024 * 1024
 TIMEOUT = 30.0
-#: How long to look for a broker before saying that none answers.
-FIND_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +129,11 @@ def create_topics(
     settings: KafkaSettings, specs: Sequence[TopicSpec], replication_factor: int | None = None
 ) -> list[TopicResult]:
     """Create the topics that are not there; those that are there stay as they are."""
-    admin = make_admin(settings)
+    doing = f"creating topics at {settings.bootstrap_servers}"
+    admin = connected_admin(settings, doing)
     # -1 lets the broker decide (KIP-464).
     new = [NewTopic(s.name, s.partitions, replication_factor or -1, config=s.config()) for s in specs]
-    doing = f"creating topics at {settings.bootstrap_servers}"
     with mapped(doing):
-        # One round trip that fails fast where no broker answers: a create request waits its whole time.
-        admin.list_topics(timeout=FIND_TIMEOUT)
         futures = admin.create_topics(new, operation_timeout=TIMEOUT, request_timeout=TIMEOUT)
     results = [TopicResult(name, _created(future, f"{doing}: {name}")) for name, future in futures.items()]
     with mapped(doing):
@@ -147,11 +143,10 @@ def create_topics(
 
 def check_topics(settings: KafkaSettings, specs: Sequence[TopicSpec]) -> list[TopicDifference]:
     """Where the topics are not what the specs say. More partitions than asked are fine."""
-    admin = make_admin(settings)
-    with mapped(f"reading the topics at {settings.bootstrap_servers}"):
-        there = {
-            name: len(t.partitions) for name, t in admin.list_topics(timeout=FIND_TIMEOUT).topics.items()
-        }
+    doing = f"reading the topics at {settings.bootstrap_servers}"
+    admin = connected_admin(settings, doing)
+    with mapped(doing):
+        there = {name: len(t.partitions) for name, t in admin.list_topics(timeout=TIMEOUT).topics.items()}
         configs = _read_configs(admin, [spec.name for spec in specs if spec.name in there])
     return [
         difference
@@ -190,7 +185,7 @@ def _wait_until_known(admin: AdminClient, names: Sequence[str]) -> None:
     """A topic that the controller made reaches the brokers a moment later: until then they deny it."""
     deadline = time.monotonic() + TIMEOUT
     while names and time.monotonic() < deadline:
-        there = admin.list_topics(timeout=FIND_TIMEOUT).topics
+        there = admin.list_topics(timeout=TIMEOUT).topics
         if all(name in there and _has_leaders(there[name]) for name in names):
             return
         time.sleep(0.05)
