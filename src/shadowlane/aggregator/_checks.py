@@ -46,7 +46,7 @@ def _traffic(report: Report, policy: Policy) -> Check:
         bound=bound,
         n=value,
         passed=passed,
-        why=f"{value:,} requests were seen; at least {bound:,} are asked for{missing}.",
+        why=f"{_values.many(value, 'request')} seen; at least {bound:,} are asked for{missing}.",
     )
 
 
@@ -96,7 +96,7 @@ def _latency_doubts(report: Report) -> Iterator[str]:
         bases = ", ".join(_values.visible(each.basis) for each in report.latencies)
         yield f"No request was timed alone and warm (only: {bases}), so the shadow's percentiles are unknown."
     elif unusable := report.latency.shadow.unusable + report.latency.shadow.unmeasured:
-        yield f"{unusable:,} of the shadow's latencies are absent, NaN, infinite or negative."
+        yield f"Of the shadow's latencies {unusable:,} are absent, NaN, infinite or negative."
 
 
 def _errors(report: Report, policy: Policy) -> Check:
@@ -152,7 +152,8 @@ def _distribution_doubts(report: Report) -> Iterator[str]:
         ("shadow", scores.shadow_not_finite if scores else 0),
     ):
         if bad:
-            yield f"{bad:,} scores of the {name} are NaN or infinite."
+            yield f"{_values.many(bad, 'score')} of the {name} NaN or infinite."
     judged = {"scores": scores, "labels": labels, None: scores or labels}[report.distribution_of]
     if judged and judged.one_sided:
-        yield f"On {judged.one_sided:,} requests only one of the two gave a prediction of this kind."
+        requests = _values.many(judged.one_sided, "request")
+        yield f"On {requests} only one of the two gave a prediction of this kind."

@@ -13,7 +13,7 @@ SELECT
   min(least(primary_finite, shadow_finite)), max(greatest(primary_finite, shadow_finite)),
   count(primary_score) - count(primary_finite), count(shadow_score) - count(shadow_finite),
   count(*) FILTER ((primary_score IS NULL) <> (shadow_score IS NULL)),
-  avg(primary_finite), avg(shadow_finite),
+  quantile_cont(primary_finite, 0.5), quantile_cont(shadow_finite, 0.5),
   count(primary_score) + count(shadow_score)
 FROM (
   SELECT primary_score, shadow_score,
@@ -55,7 +55,7 @@ _ONE_SIDED_LABELS = "SELECT count(*) FROM compared WHERE (primary_label IS NULL)
 
 def scores(lake: OpenLake) -> ScoreDistribution | None:
     """Both models' scores in shared bins; None where neither model gives scores."""
-    [(lowest, highest, primary_not_finite, shadow_not_finite, one_sided, *means, given)] = lake.rows(_RANGE)
+    [(lowest, highest, primary_not_finite, shadow_not_finite, one_sided, *medians, given)] = lake.rows(_RANGE)
     if not given:
         return None
     edges: tuple[float, ...] = ()
@@ -70,8 +70,8 @@ def scores(lake: OpenLake) -> ScoreDistribution | None:
         primary_not_finite=primary_not_finite,
         shadow_not_finite=shadow_not_finite,
         one_sided=one_sided,
-        primary_mean=means[0],
-        shadow_mean=means[1],
+        primary_median=medians[0],
+        shadow_median=medians[1],
         distance=jensen_shannon(primary, shadow),
     )
 

@@ -10,8 +10,8 @@ from shadowlane.aggregator._report import Report
 _CROWDED = 0.98
 
 _TIMED = {
-    "warmup": "were among the first calls after a load (warm-up)",
-    "amortized": "were timed as shares of a batch (amortized)",
+    "warmup": "among the first calls after a load (warm-up)",
+    "amortized": "timed as shares of a batch (amortized)",
 }
 
 
@@ -42,14 +42,15 @@ def _of_data(report: Report) -> Iterator[str]:
 def _of_latency(report: Report) -> Iterator[str]:
     for each in report.latencies:
         if each.basis != "single":
-            how = _TIMED.get(each.basis, f"were timed in another way ({_values.visible(each.basis)})")
-            yield f"{each.requests:,} requests {how}; they are kept out of the percentiles."
+            how = _TIMED.get(each.basis, f"timed in another way ({_values.visible(each.basis)})")
+            yield f"{_values.many(each.requests, 'request')} {how}: kept out of the percentiles."
     latency = report.latency
     if latency and latency.primary.unmeasured:
-        yield f"The primary's latency was not measured on {latency.primary.unmeasured:,} requests."
+        unmeasured = _values.many(latency.primary.unmeasured, "request")
+        yield f"The primary's latency was not measured on {unmeasured}."
     for name, side in (("primary", latency and latency.primary), ("shadow", latency and latency.shadow)):
         if side and side.unusable:
-            yield f"{side.unusable:,} latencies of the {name} are NaN, infinite or negative, and left out."
+            yield f"Latencies of the {name} that are NaN, infinite or negative, left out: {side.unusable:,}."
 
 
 def _of_distributions(report: Report) -> Iterator[str]:
@@ -58,9 +59,9 @@ def _of_distributions(report: Report) -> Iterator[str]:
         return
     for name, bad in (("primary", scores.primary_not_finite), ("shadow", scores.shadow_not_finite)):
         if bad:
-            yield f"{bad:,} scores of the {name} are NaN or infinite, and in no bin."
+            yield f"{_values.many(bad, 'score')} of the {name} NaN or infinite: in no bin."
     if scores.one_sided:
-        yield f"On {scores.one_sided:,} requests only one of the two models gave a score."
+        yield f"Only one of the two models gave a score on {_values.many(scores.one_sided, 'request')}."
     both = [p + s for p, s in zip(scores.primary, scores.shadow, strict=True)]
     if sum(both) and max(both) / sum(both) >= _CROWDED and max(both) < sum(both):
         share = _values.percent(max(both) / sum(both), 1)
@@ -68,18 +69,19 @@ def _of_distributions(report: Report) -> Iterator[str]:
 
 
 def _of_counts(report: Report) -> Iterator[str]:
-    found = report.duplicates
+    found, many = report.duplicates, _values.many
     if found.repeated_rows:
-        yield f"{found.repeated_rows:,} rows had landed before (at the same place of the topic): not counted."
+        yield f"{many(found.repeated_rows, 'row')} landed again (at the same place of the topic): not counted."
     if found.repeated_requests:
-        yield f"{found.repeated_requests:,} comparisons repeat a request_id: its first comparison counts."
+        again = many(found.repeated_requests, "comparison")
+        yield f"{again} of a request_id seen before: a request's first comparison counts."
     if found.repeated_errors:
-        yield f"{found.repeated_errors:,} errors came before another of the same request: the last counts."
+        yield f"{many(found.repeated_errors, 'earlier error')} of the same request: its last error counts."
     if found.recovered:
-        yield f"{found.recovered:,} requests failed first and were compared later: they count as compared."
-    if report.ledger and report.ledger.unexplained:
-        gap = report.ledger.unexplained
-        if gap > 0:
-            yield f"{gap:,} requests were delivered by the hooks and are not in the lake: waiting, or lost."
-        else:
-            yield f"The lake holds {-gap:,} requests more than the hooks' counts say: they may be late."
+        again = many(found.recovered, "request")
+        yield f"{again} failed first and came to be compared later: counted as compared."
+    gap = report.ledger.unexplained if report.ledger else None
+    if gap and gap > 0:
+        yield f"{many(gap, 'request')} delivered by the hooks and not in the lake: waiting, or lost."
+    elif gap:
+        yield f"The lake holds {many(-gap, 'request')} more than the hooks' counts say: they may be late."

@@ -35,7 +35,7 @@ def report_to_json(report: Report) -> str:
             "software_version": __version__,
             "requests": report.requests,
             "disagreements": report.disagreements,
-            "distribution": {"of": report.distribution_of, "distance": report.distance},
+            "distribution": _plain({"of": report.distribution_of, "distance": report.distance}),
             "latency_method": QUANTILE_METHOD,
             **_plain(report),
             "notes": [*notes(report)],

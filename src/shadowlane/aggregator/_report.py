@@ -71,8 +71,8 @@ class ScoreDistribution:
     primary_not_finite: int  # NaN or infinite: in no bin
     shadow_not_finite: int
     one_sided: int  # requests where one model gave a score and the other none
-    primary_mean: float | None  # over the finite scores
-    shadow_mean: float | None
+    primary_median: float | None  # of the finite scores (a mean would depend on the order of addition)
+    shadow_median: float | None
     distance: float | None
 
 

@@ -24,6 +24,11 @@ def count(value: int | None) -> str:
     return NOTHING if value is None else f"{value:,}"
 
 
+def many(value: int, noun: str) -> str:
+    """1 row, 2 rows."""
+    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
+
+
 def percent(value: float | None, decimals: int = 2) -> str:
     """A rate as 99.12 %. What is not all is never written as 100 %, nor what is not none as 0 %."""
     if value is None:
@@ -54,7 +59,7 @@ def apart(value: float, bound: float, write: Callable[..., str]) -> tuple[str, s
     limit = shortest(bound, write)
     for decimals in (None, *range(3, _MOST_DECIMALS)):
         written = write(value) if decimals is None else write(value, decimals)
-        if value == bound or _number_in(written) != _number_in(limit):
+        if value == bound or abs(_number_in(written) - _number_in(limit)) > 0:
             return written, limit
     return repr(value), repr(bound)
 
