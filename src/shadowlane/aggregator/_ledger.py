@@ -34,7 +34,7 @@ GROUP BY entry.key ORDER BY sum(entry.value) DESC, entry.key
 
 _PLACES = """
 SELECT count(DISTINCT (source_topic, source_partition, source_offset)) FROM (
-  SELECT source_topic, source_partition, source_offset FROM comparison
+  FROM place
   UNION ALL SELECT source_topic, source_partition, source_offset FROM error
 )
 """

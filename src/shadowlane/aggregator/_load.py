@@ -14,32 +14,47 @@ from shadowlane.aggregator._reader import OpenLake
 from shadowlane.aggregator._scope import Scope
 from shadowlane.aggregator._tables import COMPARISONS, ERRORS
 
-_COMPARISON = """
-CREATE TEMP TABLE comparison AS
-SELECT *, row_number() OVER (
-    PARTITION BY request
-    ORDER BY event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset
-  ) AS seat
-FROM (
-  SELECT
-    coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))
-      AS request,
-    event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset,
-    coalesce(model_version, '') AS model_version, coalesce(shadow_version, '') AS shadow_version,
-    coalesce(agreement, false) AS agreement, difference, comparator,
-    primary_score, primary_label, shadow_score, shadow_label,
-    CASE WHEN agreement THEN NULL ELSE primary_vector[:8] END AS primary_vector,
-    CASE WHEN agreement THEN NULL ELSE shadow_vector[:8] END AS shadow_vector,
-    CASE WHEN agreement THEN NULL ELSE primary_ranking[:8] END AS primary_ranking,
-    CASE WHEN agreement THEN NULL ELSE shadow_ranking[:8] END AS shadow_ranking,
-    primary_latency_ms, shadow_latency_ms, coalesce(latency_basis, 'unknown') AS latency_basis,
-    [map_extract(segments, name)[1] FOR name IN CAST($by AS VARCHAR[])] AS cohort
-  FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
-  WHERE shadow = $shadow AND run = $run
-    AND ($start::TIMESTAMPTZ IS NULL OR event_time >= $start::TIMESTAMPTZ)
-    AND ($end::TIMESTAMPTZ IS NULL OR event_time < $end::TIMESTAMPTZ)
-)
+_COMPARED = """
+CREATE TEMP TABLE compared AS
+SELECT
+  coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))
+    AS request,
+  event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset,
+  coalesce(model_version, '') AS model_version, coalesce(shadow_version, '') AS shadow_version,
+  coalesce(agreement, false) AS agreement, difference, comparator,
+  primary_score, primary_label, shadow_score, shadow_label,
+  CASE WHEN agreement THEN NULL ELSE primary_vector[:8] END AS primary_vector,
+  CASE WHEN agreement THEN NULL ELSE shadow_vector[:8] END AS shadow_vector,
+  CASE WHEN agreement THEN NULL ELSE primary_ranking[:8] END AS primary_ranking,
+  CASE WHEN agreement THEN NULL ELSE shadow_ranking[:8] END AS shadow_ranking,
+  primary_latency_ms, shadow_latency_ms, coalesce(latency_basis, 'unknown') AS latency_basis,
+  [map_extract(segments, name)[1] FOR name IN CAST($by AS VARCHAR[])] AS cohort
+FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
+WHERE shadow = $shadow AND run = $run
+  AND ($start::TIMESTAMPTZ IS NULL OR event_time >= $start::TIMESTAMPTZ)
+  AND ($end::TIMESTAMPTZ IS NULL OR event_time < $end::TIMESTAMPTZ)
 """
+
+# Few requests repeat, so only those that may (their ids' hashes meet) are put in order.
+_REPEATED = """
+CREATE TEMP TABLE repeated AS
+SELECT * FROM (
+  SELECT rowid AS id, source_topic, source_partition, source_offset,
+    row_number() OVER (
+      PARTITION BY request
+      ORDER BY event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset
+    ) > 1 AS is_later,
+    row_number() OVER (
+      PARTITION BY request, source_topic, source_partition, source_offset
+      ORDER BY landed_partition, landed_offset
+    ) > 1 AS is_same_place
+  FROM compared
+  WHERE hash(request) IN (SELECT hash(request) FROM compared GROUP BY ALL HAVING count(*) > 1)
+)
+WHERE is_later
+"""
+
+_FIRST = "DELETE FROM compared WHERE rowid IN (SELECT id FROM repeated)"
 
 _ERROR = """
 CREATE TEMP TABLE error AS
@@ -64,26 +79,30 @@ FROM (
 )
 """
 
-_COMPARED = "CREATE TEMP VIEW compared AS SELECT * FROM comparison WHERE seat = 1"
+_PLACES = """
+CREATE TEMP VIEW place AS
+SELECT source_topic, source_partition, source_offset FROM compared
+UNION ALL SELECT source_topic, source_partition, source_offset FROM repeated
+"""
 
 # A message that could not be read has no request_id: its place tells whether it was compared later.
 _ERRORED = """
 CREATE TEMP TABLE errored AS
 SELECT * FROM error
 WHERE seat = 1
-  AND NOT EXISTS (FROM comparison WHERE comparison.request = error.request)
+  AND NOT EXISTS (FROM compared WHERE compared.request = error.request)
   AND NOT (is_unread AND EXISTS (
-    FROM comparison
-    WHERE comparison.source_topic = error.source_topic
-      AND comparison.source_partition = error.source_partition
-      AND comparison.source_offset = error.source_offset))
+    FROM place
+    WHERE place.source_topic = error.source_topic
+      AND place.source_partition = error.source_partition
+      AND place.source_offset = error.source_offset))
 """
 
 
 def load(lake: OpenLake, scope: Scope, by: Sequence[str]) -> None:
     """Read the scope's comparisons and errors, with the values of the segments in `by`."""
     values = {"shadow": scope.shadow, "run": scope.run, "start": scope.start, "end": scope.end, "by": [*by]}
-    lake.load(COMPARISONS.name, _COMPARISON, values)
+    lake.load(COMPARISONS.name, _COMPARED, values)
     lake.load(ERRORS.name, _ERROR, values)
-    lake.rows(_COMPARED)
-    lake.rows(_ERRORED)
+    for statement in (_REPEATED, _FIRST, _PLACES, _ERRORED):
+        lake.rows(statement)

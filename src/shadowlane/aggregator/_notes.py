@@ -71,7 +71,7 @@ def _of_distributions(report: Report) -> Iterator[str]:
 def _of_counts(report: Report) -> Iterator[str]:
     found, many = report.duplicates, _values.many
     if found.repeated_rows:
-        yield f"{many(found.repeated_rows, 'row')} landed again (at the same place of the topic): not counted."
+        yield f"{many(found.repeated_rows, 'row')} landed again (the same place of the topic): not counted."
     if found.repeated_requests:
         again = many(found.repeated_requests, "comparison")
         yield f"{again} of a request_id seen before: a request's first comparison counts."

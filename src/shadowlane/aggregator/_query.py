@@ -54,10 +54,9 @@ FROM errored GROUP BY stage, error_type ORDER BY of_stage DESC, stage, count(*) 
 """
 
 _DUPLICATES = """
-WITH many AS (SELECT * FROM comparison WHERE request IN (SELECT request FROM comparison WHERE seat > 1))
 SELECT
-  (SELECT count(*) FROM comparison WHERE seat > 1),
-  (SELECT count(*) - count(DISTINCT (request, source_topic, source_partition, source_offset)) FROM many),
+  (SELECT count(*) FROM repeated WHERE is_same_place),
+  (SELECT count(*) FROM repeated WHERE NOT is_same_place),
   (SELECT count(*) FROM error WHERE seat > 1),
   (SELECT count(*) FROM error WHERE seat = 1) - (SELECT count(*) FROM errored)
 """
@@ -137,10 +136,10 @@ def _error_stage(stage: str, rows: list[tuple[Any, ...]], requests: int) -> Erro
 
 def duplicates(lake: OpenLake) -> Duplicates:
     """What was found and not counted."""
-    [(beyond_first, repeated_rows, repeated_errors, recovered)] = lake.rows(_DUPLICATES)
+    [(repeated_rows, repeated_requests, repeated_errors, recovered)] = lake.rows(_DUPLICATES)
     return Duplicates(
         repeated_rows=repeated_rows,
-        repeated_requests=beyond_first - repeated_rows,
+        repeated_requests=repeated_requests,
         repeated_errors=repeated_errors,
         recovered=recovered,
     )
