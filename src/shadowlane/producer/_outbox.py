@@ -41,6 +41,9 @@ def check_settings(settings: KafkaSettings) -> None:
     make_producer(replace(settings, bootstrap_servers="127.0.0.1:9"), **CONFIG)
 
 
+_PURGE = 0.1
+
+
 class Outbox:
     """Sends messages and counts what becomes of them."""
 
@@ -81,8 +84,8 @@ class Outbox:
     def flush(self, seconds: float) -> None:
         """Wait so long for Kafka's answers to all that was sent, then give up on the rest and count it."""
         if self.producer.flush(max(0.0, seconds)):
-            self.producer.purge()
-            self.producer.flush(0.1)
+            self.producer.purge()  # each is answered with an error, and so counted as failed
+            self.producer.flush(_PURGE)
 
     def _produce(self, topic: str, message: Message, on_answer: Any) -> None:
         self.producer.produce(
@@ -103,8 +106,14 @@ class Outbox:
             self._counts.delivered += 1
         else:
             self._counts.failed += 1
-            self._log.once(str(to_error(error, "publishing requests")))
+            self._say(error, "publishing requests")
 
     def _on_ledger_answer(self, error: KafkaError | None, _message: Any) -> None:
         if error is not None:
-            self._log.once(str(to_error(error, "publishing the ledger")))
+            self._say(error, "publishing the ledger")
+
+    def _say(self, error: KafkaError, doing: str) -> None:
+        if error.name() in ("_PURGE_QUEUE", "_PURGE_INFLIGHT"):
+            self._log.once("the hook was closed before Kafka had answered for all requests: see its counts")
+        else:
+            self._log.once(str(to_error(error, doing)))

@@ -1,0 +1,167 @@
+"""Timing the primary: `observe` and `wrap`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from shadowlane.producer import Hook
+from shadowlane.schemas import Prediction
+
+from .conftest import Taken
+
+
+def test_observe_times_the_primary_and_publishes_its_answer(
+    hook: Hook, taken: Taken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The latency is the time inside the `with`."""
+    clock = iter([1_000_000_000, 1_012_500_000])
+    monkeypatch.setattr("shadowlane.producer._calls.time.perf_counter_ns", lambda: next(clock))
+    with hook.observe({"a": 1.0}, entity_id="user-1", segments={"country": "DE"}) as call:
+        call.prediction = 0.5
+    [event] = taken(hook)
+    assert (event.latency_ms, event.prediction) == (12.5, Prediction(score=0.5))
+    assert (event.entity_id, event.segments) == ("user-1", {"country": "DE"})
+
+
+def test_the_primary_may_change_its_features(hook: Hook, taken: Taken) -> None:
+    """What is published is what the primary was given, not what it made of it."""
+    features = {"a": [1.0]}
+    with hook.observe(features) as call:
+        features["a"].append(2.0)
+        call.prediction = features["a"]
+        features["a"].append(3.0)
+    [event] = taken(hook)
+    assert event.features.vectors == {"a": [1.0]}
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), asyncio.CancelledError()])
+@pytest.mark.parametrize("sampling", [0.0, 1.0])
+def test_a_primary_that_raises(still: None, error: BaseException, sampling: float) -> None:
+    """What it raises passes on as it is; the request is counted as primary_failed, sampled or not."""
+    hook = Hook(model="ranker", sampling=sampling)
+
+    def serve() -> None:
+        with hook.observe({"a": 1.0}) as call:
+            call.prediction = 0.5
+            raise error
+
+    with pytest.raises(type(error)) as caught:
+        serve()
+    assert caught.value is error
+    stats = hook.stats()
+    assert (stats.observed, stats.primary_failed, stats.queued) == (1, 1, 0)
+
+
+def test_a_call_left_out_by_sampling(still: None) -> None:
+    """It is counted, once."""
+    hook = Hook(model="ranker", sampling=0.0)
+    with hook.observe({"a": 1.0}) as call:
+        call.prediction = 0.5
+    assert (hook.stats().observed, hook.stats().sampled_out) == (1, 1)
+
+
+def test_a_forgotten_prediction_is_counted(hook: Hook) -> None:
+    """A call whose prediction nobody set is not published as one that answered nothing."""
+    with hook.observe({"a": 1.0}):
+        pass
+    assert hook.stats().dropped == {"no_prediction": 1}
+
+
+def test_features_that_cannot_be_copied_do_not_stop_the_primary(hook: Hook) -> None:
+    """The primary runs, and the request is counted as not encodable."""
+    with hook.observe(None) as call:  # type: ignore[arg-type]
+        call.prediction = 0.5
+    assert hook.stats().dropped == {"not_encodable": 1}
+
+
+def test_none_may_be_a_prediction(hook: Hook, taken: Taken) -> None:
+    """A primary that answers None answered."""
+    with hook.observe({"a": 1.0}) as call:
+        call.prediction = None
+    assert [event.prediction for event in taken(hook)] == [None]
+
+
+def test_wrap_a_function(hook: Hook, taken: Taken) -> None:
+    """Each call is published, the function's answer and name are its own."""
+
+    @hook.wrap
+    def predict(features: Mapping[str, Any], *, scale: float = 1.0) -> float:
+        """Predict."""
+        return float(features["a"]) * scale
+
+    assert predict({"a": 2.0}, scale=0.5) == 1.0
+    assert predict(features={"a": 3.0}) == 3.0
+    assert (predict.__name__, predict.__doc__) == ("predict", "Predict.")
+    assert [(e.features.numbers, e.prediction) for e in taken(hook)] == [
+        ({"a": 2.0}, Prediction(score=1.0)),
+        ({"a": 3.0}, Prediction(score=3.0)),
+    ]
+
+
+def test_wrap_a_coroutine_function(hook: Hook, taken: Taken) -> None:
+    """It stays one; the time it waits counts, and others run meanwhile."""
+    gate = asyncio.Event()
+
+    @hook.wrap
+    async def predict(features: Mapping[str, Any]) -> str:
+        await gate.wait()
+        return str(features["a"])
+
+    async def both() -> list[str]:
+        first, second = asyncio.ensure_future(predict({"a": 1})), asyncio.ensure_future(predict({"a": 2}))
+        await asyncio.sleep(0)
+        gate.set()
+        return [await first, await second]
+
+    assert asyncio.run(both()) == ["1", "2"]
+    assert {(e.features.integers["a"], e.prediction) for e in taken(hook)} == {
+        (1, Prediction(label="1")),
+        (2, Prediction(label="2")),
+    }
+
+
+def test_wrap_a_coroutine_function_that_is_cancelled(hook: Hook) -> None:
+    """A cancelled call is a failed primary, and stays cancelled."""
+
+    @hook.wrap
+    async def predict(_features: Mapping[str, Any]) -> float:
+        await asyncio.Event().wait()
+        return 1.0
+
+    async def cancel() -> None:
+        task = asyncio.ensure_future(predict({"a": 1}))
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel())
+    assert hook.stats().primary_failed == 1
+
+
+def test_wrap_a_method(hook: Hook, taken: Taken) -> None:
+    """Of a method, the features are the first argument after the object itself."""
+
+    class Model:
+        @hook.wrap
+        def predict(self, features: Mapping[str, Any]) -> float:
+            return float(features["a"])
+
+    assert Model().predict({"a": 1.0}) == 1.0
+    assert [event.features.numbers for event in taken(hook)] == [{"a": 1.0}]
+
+
+def test_a_wrapped_call_with_wrong_arguments_fails_as_ever(hook: Hook) -> None:
+    """The function's own TypeError comes through."""
+
+    @hook.wrap
+    def predict(features: Mapping[str, Any]) -> float:
+        return float(features["a"])
+
+    with pytest.raises(TypeError, match="features"):
+        predict()  # type: ignore[call-arg]
+    assert hook.stats().primary_failed == 1
