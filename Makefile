@@ -36,6 +36,7 @@ bench: .venv/.stamp-dev ## measure; each figure of the docs comes from one of th
 	done
 
 docs: .venv/.stamp-dev ## write docs/cli.md from the commands themselves
+	@$(PY) docs/generate_events.py
 	@$(PY) -m shadowlane.cli.reference > docs/cli.md.new
 	@mv docs/cli.md.new docs/cli.md
 

@@ -42,8 +42,9 @@ def stopped_by_signals() -> Iterator[Event]:
             os.kill(os.getpid(), number)
         stop.set()
 
-    if os.environ.get("SHADOWLANE_LEAVE_WITH_PARENT"):
-        leave_with_parent()
+    parent = os.environ.pop("SHADOWLANE_LEAVE_WITH_PARENT", "")  # not meant for our own children
+    if parent.isdecimal():
+        leave_with_parent(int(parent))
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
@@ -52,9 +53,11 @@ def stopped_by_signals() -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-def leave_with_parent() -> None:
-    """Send this process a SIGTERM when its parent is gone, however that went (kill -9 too)."""
-    parent = os.getppid()
+def leave_with_parent(parent: int) -> None:
+    """Send this process a SIGTERM when its parent is gone, however that went (kill -9 too).
+
+    The parent's id is given, not asked for: it may be gone before this process gets to ask.
+    """
 
     def watch() -> None:
         while os.getppid() == parent:

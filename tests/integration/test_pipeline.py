@@ -161,7 +161,7 @@ def command(
         "SHADOWLANE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "SHADOWLANE_TOPIC_PREFIX": settings.topic_prefix,
         "SHADOWLANE_LAKE": str(folder / "lake"),
-        "SHADOWLANE_LEAVE_WITH_PARENT": "1",
+        "SHADOWLANE_LEAVE_WITH_PARENT": str(os.getpid()),
     }
 
     def start() -> subprocess.Popen[bytes]:

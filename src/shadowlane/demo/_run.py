@@ -70,6 +70,13 @@ def run_demo(
 ) -> Shown:
     """Run the whole pipeline on this machine, once, and leave a lake to report on.
 
+    Args:
+        requests: How many requests the serving process answers.
+        folder: Where a new folder for this run is made.
+        stop: Ends the demo early when it is set.
+        say: Told of each step.
+        follow: Told how far the requests are.
+
     Raises:
         ShadowlaneError: a part failed; the message ends with the last lines of its log.
         Interrupted: `stop` was set.
@@ -87,6 +94,7 @@ def run_demo(
         parts = stack.enter_context(_parts(here, settings, requests))
         say(f"A serving process, {_WORKERS} workers and an aggregator run; {requests:,} requests follow")
         _follow_through(parts, settings, shown.lake, requests, stop=stop, follow=follow)
+        say("All is landed; ending the processes")
     return shown
 
 
@@ -128,10 +136,13 @@ class _Part:
         lines = self.log.read_text(errors="replace").splitlines()
         return "\n".join(lines[-_TAIL_LINES:])
 
-    def end(self) -> None:
-        """Ask it to finish; insist when it does not."""
+    def ask_to_finish(self) -> None:
+        """Send SIGTERM: what is under way is finished first."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+
+    def end(self) -> None:
+        """Wait for its end; insist when it does not come."""
         try:
             self.process.wait(_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -141,12 +152,12 @@ class _Part:
 
 @contextmanager
 def _parts(folder: Path, kafka: KafkaSettings, requests: int) -> Iterator[dict[str, _Part]]:
-    """The serving process, the workers and the aggregator; all are ended, workers first."""
+    """The serving process, the workers and the aggregator; all of them are ended."""
     env = {
         **os.environ,
         "SHADOWLANE_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "SHADOWLANE_LAKE": str(folder / "lake"),
-        "SHADOWLANE_LEAVE_WITH_PARENT": "1",
+        "SHADOWLANE_LEAVE_WITH_PARENT": str(os.getpid()),
     }
     commands = {
         "aggregator": ["shadowlane", "aggregate", "--flush-seconds", "2"],
@@ -163,9 +174,10 @@ def _parts(folder: Path, kafka: KafkaSettings, requests: int) -> Iterator[dict[s
             parts[name] = _Part(name, arguments, folder, env)
         yield parts
     finally:
-        for name in ("service", "worker", "aggregator"):
-            if name in parts:
-                parts[name].end()
+        for part in parts.values():
+            part.ask_to_finish()
+        for part in parts.values():
+            part.end()
 
 
 def _follow_through(

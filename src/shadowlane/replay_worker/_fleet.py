@@ -93,15 +93,17 @@ class _Reporter:
 
 def _start(plan: WorkerPlan, kafka: KafkaSettings) -> BaseProcess:
     # Spawned, not forked: Kafka clients and thread pools do not survive a fork.
-    process = multiprocessing.get_context("spawn").Process(target=_child, args=(plan, kafka), daemon=False)
+    process = multiprocessing.get_context("spawn").Process(
+        target=_child, args=(plan, kafka, os.getpid()), daemon=False
+    )
     process.start()
     return process
 
 
-def _child(plan: WorkerPlan, kafka: KafkaSettings) -> None:
+def _child(plan: WorkerPlan, kafka: KafkaSettings, parent: int) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     with stopped_by_signals() as stop:
-        leave_with_parent()
+        leave_with_parent(parent)
         try:
             run_one(plan, kafka, None, stop)
         except ShadowlaneError as error:
