@@ -65,6 +65,13 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         os.kill(pid, signal.SIGKILL)
 
 
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedKafka]:
+    """One that runs, for the tests that only look at it."""
+    with EmbeddedKafka(tmp_path_factory.mktemp("embedded") / "kafka") as kafka:
+        yield kafka
+
+
 def test_it_starts_stops_and_keeps_its_data(folder: Path) -> None:
     """Twice up from one folder: the topics are still there, and no process is left after either."""
     specs = default_specs(TopicNames(), 1)
@@ -83,9 +90,9 @@ def test_it_starts_stops_and_keeps_its_data(folder: Path) -> None:
     assert steps[-2:] == ["preparing the storage of a new Kafka", "starting Apache Kafka 4.3.0"]
 
 
-def test_it_listens_on_this_machine_only(own_kafka: EmbeddedKafka) -> None:
+def test_it_listens_on_this_machine_only(running: EmbeddedKafka) -> None:
     """Neither clients nor the controller can be reached from elsewhere."""
-    text = (own_kafka.log_path.parent / "server.properties").read_text()
+    text = (running.log_path.parent / "server.properties").read_text()
     listeners = next(line for line in text.splitlines() if line.startswith("listeners="))
     assert listeners.count("://127.0.0.1:") == listeners.count("://") == 2
 
@@ -124,17 +131,17 @@ def test_it_outlives_the_thread_that_started_it(folder: Path) -> None:
     kafka.stop()
 
 
-def test_the_terminals_interrupt_does_not_reach_it(own_kafka: EmbeddedKafka) -> None:
+def test_the_terminals_interrupt_does_not_reach_it(running: EmbeddedKafka) -> None:
     """Ctrl-C goes to the owner's process group, and Kafka is in another: the owner decides the order."""
-    for pid in processes_of(own_kafka.log_path.parent):
+    for pid in processes_of(running.log_path.parent):
         assert os.getpgid(pid) != os.getpgid(0)
 
 
-def test_two_on_one_folder_are_refused(own_kafka: EmbeddedKafka) -> None:
+def test_two_on_one_folder_are_refused(running: EmbeddedKafka) -> None:
     """The second one says why, and the first one goes on."""
     with pytest.raises(KafkaFailedError, match="a Kafka runs on this folder already"):
-        EmbeddedKafka(own_kafka.log_path.parent).start()
-    assert own_kafka.running
+        EmbeddedKafka(running.log_path.parent).start()
+    assert running.running
 
 
 def test_a_taken_port_is_named(folder: Path) -> None:
@@ -182,13 +189,13 @@ def test_a_detached_kafka_outlives_its_starter(folder: Path) -> None:
     assert processes_of(folder) == []
 
 
-def test_anothers_kafka_is_seen_but_not_stopped(own_kafka: EmbeddedKafka) -> None:
+def test_anothers_kafka_is_seen_but_not_stopped(running: EmbeddedKafka) -> None:
     """`stop` leaves a demo's Kafka to the demo."""
-    folder = own_kafka.log_path.parent
-    assert status(folder).bootstrap_servers == own_kafka.bootstrap_servers
+    folder = running.log_path.parent
+    assert status(folder).bootstrap_servers == running.bootstrap_servers
     with pytest.raises(KafkaFailedError, match=f"belongs to process {os.getpid()}"):
         stop_detached(folder)
-    assert own_kafka.running
+    assert running.running
 
 
 def test_a_stale_state_file_harms_nobody(folder: Path) -> None:
