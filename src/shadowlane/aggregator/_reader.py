@@ -17,7 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
+from deltalake.exceptions import TableNotFoundError
 
 from shadowlane.aggregator._scope import Scope
 from shadowlane.aggregator._tables import COMPARISONS, ERRORS, LEDGER, TableSpec
@@ -129,7 +129,7 @@ def _table_files(path: Path, spec: TableSpec, scope: Scope) -> TableFiles:
         if path.is_dir() and any(path.rglob("*.parquet")):
             raise DamagedLakeError(f"{path} has files and no readable _delta_log: not a table") from None
         return TableFiles(spec.name, None, ())
-    except DeltaError as error:
+    except Exception as error:  # old releases of the library raise bare ones
         raise DamagedLakeError(f"the log of {path} cannot be read: {error}") from error
     if listed and not {"partition.model", "partition.date"} <= listed[0].keys():
         raise DamagedLakeError(f"{path} is not partitioned by model and date: another program's table?")

@@ -36,8 +36,10 @@ FROM (SELECT cohort FROM compared UNION ALL SELECT cohort FROM errored)
 
 _NAMES = """
 CREATE OR REPLACE TEMP TABLE segment_name AS
-SELECT unnest(map_keys(segments)) AS name
-FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
+SELECT name FROM (
+  SELECT unnest(map_keys(segments)) AS name
+  FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
+)
 GROUP BY name ORDER BY count(*) DESC, name LIMIT 20
 """
 
