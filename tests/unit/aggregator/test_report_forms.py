@@ -110,7 +110,7 @@ def golden(name: str, text: str) -> None:
 
 
 def rounded(text: str) -> str:
-    """The same JSON without our version, in nine decimals: releases of the engine differ in the last digit."""
+    """The same JSON without our version, in nine decimals: engines differ in the last digit."""
     text = text.replace(f'"{shadowlane.__version__}"', '"(this version)"')
     return json.dumps(json.loads(text, parse_float=lambda digits: round(float(digits), 9)), indent=2) + "\n"
 

@@ -162,7 +162,7 @@ def test_a_file_of_before_a_column_was_added_is_read(tmp_path: Path) -> None:
     assert read(tmp_path).compared == 1
 
 
-@pytest.mark.parametrize("folder", ["a lake", "läke", "100%", "l*ke"])
+@pytest.mark.parametrize("folder", ["a lake", "läke", "100%", "l*ke", "env=prod"])
 def test_a_lake_in_a_folder_with_an_odd_name(tmp_path: Path, folder: str) -> None:
     """Signs that mean something in a URL or a pattern are letters in a folder's name."""
     land(tmp_path / folder, [comparison(1)])
