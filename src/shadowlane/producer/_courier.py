@@ -67,7 +67,7 @@ class Courier:
         self._deadline = 0.0
         self._started_at = datetime.now(UTC)
         self._in_ledger = self.counts.stats()
-        self._next_entry = 0.0
+        self._next_entry = 0.0  # the first at once: of a process that is killed the ledger should know
 
     def flush(self, timeout: float) -> bool:
         """Wait until Kafka has answered for all that was published so far; False where the time ran out."""
@@ -132,7 +132,6 @@ class Courier:
         return None
 
     def _serve(self, outbox: Outbox) -> None:
-        self._next_entry = time.monotonic() + self._limits.ledger_seconds
         while not self.intake.closed:
             try:
                 waits = self._send_slice(outbox)

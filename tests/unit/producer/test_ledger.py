@@ -34,7 +34,7 @@ def entries(monkeypatch: pytest.MonkeyPatch) -> list[LedgerEntry]:
 
 
 def test_the_last_entry_says_all(entries: list[LedgerEntry]) -> None:
-    """At close, one final entry with each request in one place."""
+    """At close, a final entry with each request in one place."""
     with Hook(model="ranker", model_version="7", kafka=MOCK, sampling=0.5) as hook:
         for number in range(40):
             publish(hook, entity_id=f"user-{number}")
@@ -42,8 +42,7 @@ def test_the_last_entry_says_all(entries: list[LedgerEntry]) -> None:
         with pytest.raises(ValueError, match="no"), hook.observe({}):
             raise ValueError("no")
         hook.close(timeout=GENEROUS)
-    [entry] = entries
-    stats = hook.stats()
+    entry, stats = entries[-1], hook.stats()
     assert (entry.final, entry.role, entry.model, entry.model_version) == (True, "hook", "ranker", "7")
     assert entry.producer_id == stats.producer_id
     assert (entry.observed, entry.primary_failed, entry.dropped) == (42, 1, {"not_encodable": 1})
@@ -64,6 +63,14 @@ def test_entries_come_on_a_schedule_while_there_is_news(entries: list[LedgerEntr
         assert len(entries) > said
         hook.close(timeout=GENEROUS)
     assert [entry.final for entry in entries] == [False] * (len(entries) - 1) + [True]
+
+
+def test_the_first_entry_comes_at_once(entries: list[LedgerEntry]) -> None:
+    """The ledger knows of a process that is killed before its first scheduled entry."""
+    with Hook(model="ranker", kafka=MOCK, limits=Limits(ledger_seconds=3600)) as hook:
+        publish(hook)
+        assert until(lambda: entries)
+        assert not entries[0].final
 
 
 def test_nothing_observed_nothing_said(entries: list[LedgerEntry]) -> None:
