@@ -164,6 +164,15 @@ def test_an_unreachable_kafka_is_a_sentence(run: Callable[..., Result]) -> None:
     assert len(result.stderr.splitlines()) <= 3
 
 
+def test_a_window_is_read_in_utc_from_an_ascii_terminal(run: Callable[..., Result], tmp_path: Path) -> None:
+    """Times without a zone are UTC; a terminal that cannot show a character gets another."""
+    path = str(lake(tmp_path, 50))
+    seen = run("report", *SCOPE, path, "--from", "2020-01-01", "--format", "json")
+    assert json.loads(seen.stdout)["compared"] == 50
+    before = run("report", *SCOPE, path, "--to", "2020-01-01T00:00:00+0200", PYTHONIOENCODING="ascii")
+    assert "NO DATA" in before.stdout
+
+
 def test_a_report_in_each_form(run: Callable[..., Result], tmp_path: Path) -> None:
     """JSON, Markdown and HTML go to standard output or a file; the table goes to the terminal."""
     path = str(lake(tmp_path, 50))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -21,16 +22,29 @@ from confluent_kafka import Producer
 from deltalake import DeltaTable
 
 from shadowlane.aggregator import AggregatorPlan, run_aggregator
-from shadowlane.kafka import KafkaSettings, TopicNames
+from shadowlane.kafka import (
+    EmbeddedKafka,
+    KafkaSettings,
+    TopicNames,
+    create_topics,
+    default_specs,
+    make_producer,
+)
 from shadowlane.replay_worker import ErrorCeiling, ModelSource, Target, WorkerPlan, run_worker
 from shadowlane.schemas import Codec, ProductionRequest
 from tests_support import request
 
 MODEL = """
+import time
+
 def predict(features):
     if features["amount"] == 3.0:
         raise KeyError("no history for this cohort")
     return features["amount"] / 10 + 0.01
+
+def slowly(features):
+    time.sleep(0.005)
+    return predict(features)
 """
 CODEC = Codec(ProductionRequest)
 
@@ -222,6 +236,43 @@ def test_killing_anything_at_any_point_loses_and_doubles_nothing(
     identities = _identities(folder / "lake")
     assert len(identities) == total
     assert set(Counter(identities).values()) == {1}
+
+
+@pytest.mark.timeout(240)
+def test_a_broker_that_is_killed_and_comes_back_loses_and_doubles_nothing(
+    folder: Path, own_kafka: EmbeddedKafka
+) -> None:
+    """The broker is killed (-9) in mid-work and started again on its data; nobody needs to be told."""
+    total = 1_500
+    names = TopicNames("outage-")
+    settings = KafkaSettings(own_kafka.bootstrap_servers, topic_prefix=names.prefix)
+    create_topics(settings, default_specs(names, 3))
+    worker = ("worker", "--model", "fraud", "--shadow", "boosting-2", "--load", "python:user_model:slowly")
+    with (
+        command(folder, settings, *worker) as start_worker,
+        command(folder, settings, "aggregate", "--flush-seconds", "0.3") as start_aggregator,
+    ):
+        running = [start_worker(), start_aggregator()]
+        publish(make_producer(settings), names, range(total))
+        wait_until(lambda: 0 < len(_identities(folder / "lake")) < total)
+        data = own_kafka.log_path.parent
+        os.kill(json.loads((data / "state.json").read_text())["pid"], signal.SIGKILL)
+        wait_until(lambda: not own_kafka.running)
+        with EmbeddedKafka(data, int(settings.bootstrap_servers.rpartition(":")[2])):
+            wait_until(lambda: len(_identities(folder / "lake")) >= total)
+            assert all(process.poll() is None for process in running), "a process gave up by itself"
+            for process in running:
+                process.terminate()
+            assert [process.wait(60) for process in running] == [0, 0]
+    assert set(Counter(_identities(folder / "lake")).values()) == {1}
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
+    """Until it is so; fails when it is not so in time."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.2)
 
 
 def _identities(lake: Path) -> list[tuple[Any, ...]]:

@@ -15,10 +15,13 @@ from shadowlane.errors import SettingsError
 if TYPE_CHECKING:
     from shadowlane.aggregator import GateResult, Report
 
+_TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+
 Start = Annotated[
-    datetime | None, typer.Option("--from", help="Requests from this time on (UTC unless it says otherwise).")
+    datetime | None,
+    typer.Option("--from", formats=_TIMES, help="Requests from this time on (UTC, or with a zone)."),
 ]
-End = Annotated[datetime | None, typer.Option("--to", help="Requests before this time.")]
+End = Annotated[datetime | None, typer.Option("--to", formats=_TIMES, help="Requests before this time.")]
 By = Annotated[
     list[str] | None, typer.Option("--by", help="Break the figures down by this segment; may be repeated.")
 ]
@@ -109,7 +112,12 @@ def _read(
 ) -> Report:
     from shadowlane.aggregator import Scope, read_report  # noqa: PLC0415 - an extra brings them
 
-    return read_report(lake, Scope(model, shadow, run, start, end), by=by or ())
+    return read_report(lake, Scope(model, shadow, run, _in_utc(start), _in_utc(end)), by=by or ())
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """A time that names no zone is in UTC."""
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
 def _decide(figures: Report, policy: Path | None) -> GateResult:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from threading import Thread
 from typing import Any, NamedTuple
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from shadowlane.errors import FencedError, KafkaFailedError, TransactionAbortedError
 from shadowlane.kafka import make_producer, mapped, to_error
@@ -14,7 +15,10 @@ from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT = 30.0
+# A commit takes milliseconds; a coordinator that was just started may take many seconds to load.
+_TIMEOUT = 10.0
+_GRACE = 5.0
+_START_TIMEOUT = 30.0
 
 
 class Outgoing(NamedTuple):
@@ -62,7 +66,7 @@ class Outbox:
         producer.begin_transaction()
         for message in messages:
             _produce(producer, message)
-        producer.send_offsets_to_transaction(list(offsets), group, _TIMEOUT)
+        _leaving_behind(lambda: producer.send_offsets_to_transaction(list(offsets), group, _TIMEOUT))
         producer.commit_transaction(_TIMEOUT)
 
     def _recover(self, failure: KafkaException) -> KafkaFailedError:
@@ -97,8 +101,33 @@ class Outbox:
             },
         )
         with mapped("starting the worker's transactions"):
-            producer.init_transactions(_TIMEOUT)
+            producer.init_transactions(_START_TIMEOUT)
         return producer
+
+
+def _leaving_behind(call: Callable[[], None]) -> None:
+    """Make a call that may never return, in a thread that can be left behind with its producer.
+
+    While the group's coordinator is away, send_offsets_to_transaction may ignore its time limit and
+    not come back even when the coordinator does (librdkafka issues 5456 and 5511).
+    """
+    outcome: list[BaseException | None] = []
+
+    def run() -> None:
+        try:
+            call()
+        except BaseException as error:
+            outcome.append(error)
+        else:
+            outcome.append(None)
+
+    thread = Thread(target=run, name="shadowlane-offsets", daemon=True)
+    thread.start()
+    thread.join(_TIMEOUT + _GRACE)
+    if not outcome:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "sending offsets"))  # noqa: SLF001 - its name
+    if outcome[0] is not None:
+        raise outcome[0]
 
 
 def _produce(producer: Producer, message: Outgoing) -> None:

@@ -11,7 +11,12 @@ from time import monotonic
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from shadowlane.errors import ModelError, TopicMissingError, TransactionAbortedError
+from shadowlane.errors import (
+    BrokerUnreachableError,
+    ModelError,
+    TopicMissingError,
+    TransactionAbortedError,
+)
 from shadowlane.kafka import TopicNames, make_consumer, mapped, to_error
 from shadowlane.replay_worker._models import load_model
 from shadowlane.replay_worker._outbox import Outbox
@@ -27,6 +32,7 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
 _TIMEOUT = 30.0
 _ATTEMPTS = 5
+_RETRY_SECONDS = 1.0
 _FIRST_SIZE = 50
 _BATCH_SECONDS = 3.0
 
@@ -83,11 +89,12 @@ def run_worker(
                 outbox.send(
                     [*comparisons, *errors], _next_offsets(messages), consumer.consumer_group_metadata()
                 )
-            except TransactionAbortedError as aborted:
-                attempts += 1
+            except (TransactionAbortedError, BrokerUnreachableError) as failure:
+                attempts += isinstance(failure, TransactionAbortedError)
                 if attempts > _ATTEMPTS:
                     raise
-                _rewind(consumer, messages, aborted)
+                log.warning("%s", failure)
+                _rewind(consumer, messages, stop)
                 continue
             attempts, progress = 0, progress.add(len(comparisons), len(errors))
             if plan.ceiling.reached(progress.errors, progress.requests):
@@ -133,9 +140,22 @@ def _next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
     return [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in last.items()]
 
 
-def _rewind(consumer: Consumer, batch: Sequence[Message], aborted: TransactionAbortedError) -> None:
-    """Go back to where the batch began, or to the last commit where that came through after all."""
-    log.warning("%s", aborted)
+def _rewind(consumer: Consumer, batch: Sequence[Message], stop: Flag) -> None:
+    """Go back to where the batch began, or to the last commit where that came through after all.
+
+    Only the broker knows which; while it does not answer, wait for it.
+    """
+    while not stop.is_set():
+        try:
+            _seek_back(consumer, batch)
+        except BrokerUnreachableError as failure:
+            log.warning("%s; waiting for it", failure)
+            stop.wait(_RETRY_SECONDS)
+        else:
+            return
+
+
+def _seek_back(consumer: Consumer, batch: Sequence[Message]) -> None:
     first = {(place.topic, place.partition): place.offset for place in map(place_of, reversed(batch))}
     try:
         ours = [each for each in consumer.assignment() if (each.topic, each.partition) in first]
