@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import statistics
 import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from shadowlane.kafka import (
@@ -39,8 +40,9 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5000, help="requests a second")
     parser.add_argument("--seconds", type=float, default=2.0, help="of each of three turns")
     given = parser.parse_args()
+    logging.getLogger("shadowlane").setLevel(logging.ERROR)  # that one Kafka is down is on purpose
     with kafka(given.bootstrap_servers) as settings:
-        turns = {name: [] for name in ("nothing", "naive", "hook", "hook, Kafka down")}  # type: dict[str, list[tuple[list[float], float]]]
+        turns: dict[str, list[tuple[list[float], float]]] = {name: [] for name in PUBLISHERS}
         for _ in range(3):
             for name, results in turns.items():
                 with PUBLISHERS[name](settings) as publish:
@@ -93,7 +95,7 @@ def without_kafka(_settings: KafkaSettings) -> Iterator[Publish]:
 def naive(settings: KafkaSettings) -> Iterator[Publish]:
     """What one writes in an afternoon."""
     producer = make_producer(settings, **{"linger.ms": 20, "compression.type": "lz4"})
-    topic, delivered = TopicNames(settings.topic_prefix).requests, []  # type: tuple[str, list[object]]
+    topic, delivered = TopicNames(settings.topic_prefix).requests, list[object]()
 
     def publish(number: int) -> None:
         entity = f"user-{number}"
@@ -131,19 +133,14 @@ PUBLISHERS = {"nothing": nothing, "naive": naive, "hook": with_hook, "hook, Kafk
 @contextmanager
 def kafka(servers: str | None) -> Iterator[KafkaSettings]:
     """Topics of our own on the Kafka given, or on one that lives as long as this."""
-    with tempfile.TemporaryDirectory() as folder:
-        embedded = None if servers else EmbeddedKafka(folder)
-        if embedded:
-            embedded.start()
-        try:
-            prefix = f"bench-{uuid.uuid4().hex[:8]}-"
-            address = servers or (embedded and embedded.bootstrap_servers) or ""
-            settings = KafkaSettings(bootstrap_servers=address, topic_prefix=prefix)
-            create_topics(settings, default_specs(TopicNames(prefix), 3))
-            yield settings
-        finally:
-            if embedded:
-                embedded.stop()
+    with ExitStack() as stack:
+        if servers is None:
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            servers = stack.enter_context(EmbeddedKafka(folder)).bootstrap_servers
+        prefix = f"bench-{uuid.uuid4().hex[:8]}-"
+        settings = KafkaSettings(bootstrap_servers=servers, topic_prefix=prefix)
+        create_topics(settings, default_specs(TopicNames(prefix), 3))
+        yield settings
 
 
 if __name__ == "__main__":
