@@ -8,7 +8,7 @@ REQUESTS ?= 20000
 ARGS ?=
 export PYTHON
 
-.PHONY: help demo test lint fmt bench docs compose-test dev clean
+.PHONY: help demo test lint fmt coverage bench docs compose-test dev clean
 
 help: ## show these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -28,6 +28,9 @@ lint: .venv/.stamp-dev ## ruff, formatting, mypy and the floors of the house
 fmt: .venv/.stamp-dev ## format the code, and fix what ruff can fix
 	@$(PY) -m ruff check --fix
 	@$(PY) -m ruff format
+
+coverage: .venv/.stamp-dev ## the tests with branch coverage, the command line's processes included
+	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
 
 bench: .venv/.stamp-dev ## measure; each figure of the docs comes from one of these
 	@set -e; for script in benchmarks/*.py; do \

@@ -18,9 +18,10 @@ from multiprocessing.util import Finalize
 import pytest
 
 import shadowlane.producer
+import spawned
 from shadowlane.producer import Hook
 
-from .conftest import MOCK, UNREACHABLE
+from .conftest import UNREACHABLE
 from .test_never_hurts import GENEROUS, adds_up, publish
 
 #: A script that ends without closing its hook, and says afterwards what became of its requests.
@@ -134,14 +135,7 @@ def _serve(hook: Hook, answers: Connection) -> None:
 def test_spawned_processes_make_their_own() -> None:
     """A process that inherits nothing has nothing to go wrong: the hook of its own delivers."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply_async(_delivered_by_a_hook_of_its_own).get(timeout=60) == 2
-
-
-def _delivered_by_a_hook_of_its_own() -> int:
-    with Hook(model="ranker", kafka=MOCK) as hook:
-        publish(hook, 2)
-        hook.close(timeout=GENEROUS)
-    return hook.stats().delivered
+        assert pool.apply_async(spawned.delivered_by_a_hook_of_its_own).get(timeout=60) == 2
 
 
 def test_importing_the_hook_loads_nothing_of_the_extras() -> None:
