@@ -120,16 +120,16 @@ class Courier:
 
     def _make_outbox(self) -> Outbox | None:
         """A producer, as soon as one can be made (a certificate may be missing for a while)."""
-        next_try = 0.0
-        while not self.intake.closed:
-            if time.monotonic() >= next_try:
-                try:
-                    return Outbox(self._settings, self.counts, self._log)
-                except ShadowlaneError as error:
-                    self._log.once(f"the hook has no Kafka client and tries again: {error}")
-                next_try = time.monotonic() + _NO_PRODUCER
-            time.sleep(_IDLE)
-        return None
+        while True:  # once at least: a short script may be at its end before this thread begins
+            try:
+                return Outbox(self._settings, self.counts, self._log)
+            except ShadowlaneError as error:
+                self._log.once(f"the hook has no Kafka client and tries again: {error}")
+            next_try = time.monotonic() + _NO_PRODUCER
+            while time.monotonic() < next_try:
+                if self.intake.closed:
+                    return None
+                time.sleep(_IDLE)
 
     def _serve(self, outbox: Outbox) -> None:
         while not self.intake.closed:

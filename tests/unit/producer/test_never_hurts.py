@@ -98,6 +98,15 @@ def test_close_with_no_time_at_all() -> None:
     assert hook.stats().observed == 50
 
 
+def test_close_before_the_background_thread_begins(still: None) -> None:
+    """A script that ends at once is no exception: what it published is delivered."""
+    hook = Hook(model="ranker", kafka=MOCK)
+    publish(hook, 3)
+    hook._courier.begin_close(GENEROUS)
+    hook._courier._run()
+    assert hook.stats().delivered == 3
+
+
 def test_publish_after_close(delivering: Hook) -> None:
     """It is counted, and no more; closing again is nothing new."""
     delivering.close()
