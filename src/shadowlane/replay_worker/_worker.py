@@ -10,6 +10,14 @@ from threading import Event as Flag
 from time import monotonic
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from tenacity import (
+    Retrying,
+    before_sleep_log,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
 
 from shadowlane.errors import (
     BrokerUnreachableError,
@@ -32,7 +40,7 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.05
 _TIMEOUT = 30.0
 _ATTEMPTS = 5
-_RETRY_SECONDS = 1.0
+_RETRY_SECONDS = 10.0
 _FIRST_SIZE = 50
 _BATCH_SECONDS = 3.0
 
@@ -143,16 +151,17 @@ def _next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
 def _rewind(consumer: Consumer, batch: Sequence[Message], stop: Flag) -> None:
     """Go back to where the batch began, or to the last commit where that came through after all.
 
-    Only the broker knows which; while it does not answer, wait for it.
+    Only the broker knows which; while it does not answer, wait for it, unless told to stop.
     """
-    while not stop.is_set():
-        try:
-            _seek_back(consumer, batch)
-        except BrokerUnreachableError as failure:
-            log.warning("%s; waiting for it", failure)
-            stop.wait(_RETRY_SECONDS)
-        else:
-            return
+    waiting = Retrying(
+        retry=retry_if_exception_type(BrokerUnreachableError),
+        wait=wait_exponential_jitter(max=_RETRY_SECONDS),
+        sleep=sleep_using_event(stop),
+        stop=stop_when_event_set(stop),
+        before_sleep=before_sleep_log(log, logging.WARNING),
+        retry_error_callback=lambda _: None,  # told to stop: whoever is next goes back to the commit
+    )
+    waiting(_seek_back, consumer, batch)
 
 
 def _seek_back(consumer: Consumer, batch: Sequence[Message]) -> None:
