@@ -7,10 +7,7 @@ import ctypes
 import os
 import sys
 import weakref
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from shadowlane.producer._courier import Courier
+from typing import Any, Protocol
 
 
 class ForkAware(Protocol):
@@ -18,6 +15,18 @@ class ForkAware(Protocol):
 
     def forked(self) -> None:
         """Called in the child, before anything else."""
+
+
+class Courier(Protocol):
+    """A background thread with the producer that it sends through."""
+
+    outbox: Any
+
+    def begin_close(self) -> None:
+        """Take nothing more."""
+
+    def join(self) -> None:
+        """Wait for its end, within its budget."""
 
 
 _running: set[Courier] = set()
