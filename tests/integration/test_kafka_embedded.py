@@ -50,10 +50,19 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 def processes_of(folder: Path) -> list[int]:
     """The processes whose command line names a folder, guards and JVMs alike."""
+    if Path("/proc/self/cmdline").exists():  # slim images have no `ps`; a zombie's command line is empty
+        return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _names(entry, folder)]
     ps = ["ps", "-ww", "-eo", "pid=,stat=,command="]
     listing = subprocess.run(ps, capture_output=True, text=True, check=True)
     rows = [line.split(maxsplit=2) for line in listing.stdout.splitlines()]
     return [int(row[0]) for row in rows if f"-Dshadowlane.kafka={folder} " in row[-1] and row[1][0] != "Z"]
+
+
+def _names(process: Path, folder: Path) -> bool:
+    try:
+        return f"-Dshadowlane.kafka={folder}".encode() in (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:  # it has just ended
+        return False
 
 
 @pytest.fixture
