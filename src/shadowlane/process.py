@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -27,17 +27,21 @@ class Heartbeat:
         """Touch the file, once a second at most."""
         now = time.monotonic()
         if self._path and now - self._last >= _BEAT_SECONDS:
-            self._path.touch()
+            with suppress(OSError):  # a full disk must not end what works
+                self._path.touch()
             self._last = now
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[Event]:
-    """A flag that SIGTERM and Ctrl-C set: finish what is under way, then leave. A second one ends at once."""
+def stopped_by_signals(*signals: signal.Signals) -> Iterator[Event]:
+    """A flag that SIGTERM and Ctrl-C set: finish what is under way, then leave.
+
+    A second Ctrl-C ends the process at once.
+    """
     stop = Event()
 
     def on_signal(number: int, _frame: Any) -> None:
-        if stop.is_set():
+        if stop.is_set() and number == signal.SIGINT:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
         stop.set()
@@ -45,7 +49,9 @@ def stopped_by_signals() -> Iterator[Event]:
     parent = os.environ.pop("SHADOWLANE_LEAVE_WITH_PARENT", "")  # not meant for our own children
     if parent.isdecimal():
         leave_with_parent(int(parent))
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {
+        number: signal.signal(number, on_signal) for number in signals or (signal.SIGTERM, signal.SIGINT)
+    }
     try:
         yield stop
     finally:

@@ -23,7 +23,7 @@ _NOT_RUNNING = 1
 @app.command("start")
 def start(
     *,
-    port: Annotated[int, typer.Option(help="The port on 127.0.0.1.")] = 9092,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 9092,
     data_dir: DataDir = _DATA_DIR,
 ) -> None:
     """Start it in the background; what it keeps is there again after a stop.

@@ -9,6 +9,7 @@ import typer
 
 from shadowlane.cli._options import BootstrapServers, Config, Model, Run, Shadow, settings
 from shadowlane.comparators import Comparator
+from shadowlane.errors import SettingsError
 from shadowlane.process import stopped_by_signals
 
 _MODEL_PANEL, _COMPARING = "The shadow model", "Comparing"
@@ -102,6 +103,8 @@ def worker(
         keep_features=keep_features.value,
         start="latest" if latest else "earliest",
     )
+    if worker_id and processes > 1:
+        raise SettingsError("--worker-id names one worker; with --processes, ids are made from the host")
     kafka = settings(bootstrap_servers, config=config).kafka
     with stopped_by_signals() as stop:
         if processes == 1:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from shadowlane.kafka import (
     default_specs,
     make_consumer,
 )
+from shadowlane.replay_worker import Target
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ _PARTITIONS = 6
 _WORKERS = 2
 _POLL_SECONDS = 0.3
 _GRACE_SECONDS = 40.0
+_STANDSTILL_SECONDS = 120
 _TAIL_LINES = 15
 
 
@@ -128,8 +131,9 @@ class _Part:
             )
 
     def failed(self) -> bool:
-        """Whether it ended, and not well."""
-        return self.process.poll() not in (None, 0)
+        """Whether it ended, and not well: only the serving process ends by itself."""
+        ended = self.process.poll()
+        return ended is not None and (ended != 0 or self.name != "service")
 
     def tail(self) -> str:
         """The last lines of its log."""
@@ -190,6 +194,7 @@ def _follow_through(
     follow: Callable[[Follow], None],
 ) -> None:
     """Watch until each request is a comparison or an error in the lake."""
+    before, moved = Follow(requests), time.monotonic()
     with _watching(kafka) as count_moved:
         while True:
             _check(stop)
@@ -200,6 +205,12 @@ def _follow_through(
             rows = count_rows(str(lake), ("comparisons", "errors"))
             now = Follow(requests, published, replayed, rows)
             follow(now)
+            if now != before:
+                before, moved = now, time.monotonic()
+            elif time.monotonic() - moved > _STANDSTILL_SECONDS:
+                raise ShadowlaneError(
+                    f"nothing has moved for {_STANDSTILL_SECONDS} s; the logs are in {lake.parent}"
+                )
             if now.landed >= requests and parts["service"].process.poll() == 0:
                 return
             stop.wait(_POLL_SECONDS)
@@ -209,8 +220,7 @@ def _follow_through(
 def _watching(kafka: KafkaSettings) -> Iterator[Callable[[], tuple[int, int]]]:
     """Counts, without taking part: requests in the topic, and how many of them the workers have done."""
     topic = TopicNames().requests
-    group = f"shadowlane.{MODEL}.{SHADOW}.live"
-    consumer = make_consumer(kafka, group)
+    consumer = make_consumer(kafka, Target(MODEL, SHADOW).group)
     partitions = [TopicPartition(topic, partition) for partition in range(_PARTITIONS)]
 
     last = (0, 0)

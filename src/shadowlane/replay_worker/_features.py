@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 _NUMERIC = ("numbers", "integers", "flags")
+_NOT_NUMERIC = ("strings", "vectors", "json")
 _PLAIN = ("numbers", "integers", "flags", "strings", "vectors")
 
 
@@ -31,17 +32,26 @@ class FeatureBatch:
             _scatter(self.arrow.field(kind), column_of, out)
         return out
 
+    def not_numbers(self, names: Sequence[str]) -> list[str]:
+        """Which of these features some request gives as text, a list or nested."""
+        given = {name for kind in _NOT_NUMERIC for name in _keys(self.arrow.field(kind)).unique().to_pylist()}
+        return sorted(given.intersection(names))
+
     def dicts(self) -> list[dict[str, Any]]:
         """One dict a request, as `Features.to_dict` gives it."""
         rows: list[dict[str, Any]] = [{} for _ in range(len(self))]
         for kind in _PLAIN:
-            column = self.arrow.field(kind)
-            _update(rows, column, column.items.to_pylist())
-        nested = self.arrow.field("json")
-        _update(rows, nested, [json.loads(text) for text in nested.items.to_pylist()])
+            _update(rows, self.arrow.field(kind), lambda value: value)
+        _update(rows, self.arrow.field("json"), json.loads)
         for row, missing in zip(rows, self.arrow.field("missing").to_pylist(), strict=True):
             row.update(dict.fromkeys(missing))
         return rows
+
+
+def _keys(column: pa.MapArray) -> pa.Array:
+    """The names in one typed map of the rows, and of no others of the batch they are a slice of."""
+    first, last = column.offsets[0].as_py(), column.offsets[-1].as_py()
+    return column.keys.slice(first, last - first)
 
 
 def _scatter(column: pa.MapArray, column_of: dict[str, int], out: np.ndarray[Any, Any]) -> None:
@@ -59,11 +69,13 @@ def _scatter(column: pa.MapArray, column_of: dict[str, int], out: np.ndarray[Any
     out[rows[wanted], columns[wanted]] = values[wanted]
 
 
-def _update(rows: list[dict[str, Any]], column: pa.MapArray, values: list[Any]) -> None:
-    """Add one typed map of each row to the row's dict."""
-    if not values:
+def _update(rows: list[dict[str, Any]], column: pa.MapArray, read: Callable[[Any], Any]) -> None:
+    """Add one typed map of each row to the row's dict; a slice of a batch costs no more than itself."""
+    offsets = column.offsets.to_pylist()
+    first, last = offsets[0], offsets[-1]
+    if first == last:
         return
-    keys = column.keys.to_pylist()
-    for row, (start, end) in zip(rows, pairwise(column.offsets.to_pylist()), strict=True):
-        if start != end:
-            row.update(zip(keys[start:end], values[start:end], strict=True))
+    keys = column.keys.slice(first, last - first).to_pylist()
+    values = [read(value) for value in column.items.slice(first, last - first).to_pylist()]
+    for row, (start, end) in zip(rows, pairwise(offsets), strict=True):
+        row.update(zip(keys[start - first : end - first], values[start - first : end - first], strict=True))

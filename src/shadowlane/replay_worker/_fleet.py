@@ -7,6 +7,8 @@ import hashlib
 import logging
 import multiprocessing
 import os
+import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -16,6 +18,7 @@ from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from threading import Event as Flag
+from typing import TextIO
 
 from shadowlane.errors import ShadowlaneError
 from shadowlane.process import Heartbeat, leave_with_parent, stopped_by_signals
@@ -35,14 +38,15 @@ def run_one(plan: WorkerPlan, kafka: KafkaSettings, worker_id: str | None, stop:
     """One worker in this process, with a heartbeat and a line in the log now and then."""
     heartbeat, said = Heartbeat(), _Reporter()
 
-    def tick(progress: Progress) -> None:
-        heartbeat.beat()
-        said.report(progress)
-
     with _worker_id(plan, kafka, worker_id) as claimed:
+
+        def tick(progress: Progress) -> None:
+            heartbeat.beat()
+            said.report(claimed, progress)
+
         log.info("worker %s replays %s on %s", claimed, plan.target.model, plan.target.shadow)
         progress = run_worker(plan, kafka, claimed, stop=stop, tick=tick)
-        said.report(progress, last=True)
+        said.report(claimed, progress, last=True)
         return progress
 
 
@@ -63,9 +67,12 @@ def run_fleet(plan: WorkerPlan, kafka: KafkaSettings, processes: int, stop: Flag
             for index, worker in enumerate(workers):
                 if worker.exitcode is None:
                     continue
-                if worker.exitcode >= 0:
-                    raise ShadowlaneError("a worker gave up; the fleet stops")
-                log.warning("a worker was killed by signal %d; starting another", -worker.exitcode)
+                if worker.exitcode > 0:
+                    raise ShadowlaneError(
+                        f"a worker ended with status {worker.exitcode}, and has said why unless its model "
+                        "ended the process; the fleet stops"
+                    )
+                log.warning("a worker was ended by a signal; starting another")
                 time.sleep(_RESTART_SECONDS)
                 workers[index] = _start(plan, kafka)
     finally:
@@ -76,19 +83,17 @@ class _Reporter:
     """Says how far a worker is, every ten seconds while it moves."""
 
     def __init__(self) -> None:
-        self._before, self._then = Progress(), time.monotonic()
+        self._said, self._then = 0, time.monotonic()
 
-    def report(self, progress: Progress, *, last: bool = False) -> None:
-        elapsed = time.monotonic() - self._then
-        moved = progress.requests - self._before.requests
-        if not last and (elapsed < _REPORT_SECONDS or not moved):
+    def report(self, worker_id: str, progress: Progress, *, last: bool = False) -> None:
+        """Say it, when it is time or when it is the last word."""
+        now = time.monotonic()
+        if not last and (now - self._then < _REPORT_SECONDS or progress.requests == self._said):
             return
-        rate = moved / max(elapsed, 1e-6)
-        log.info(
-            "replayed %s requests: %s compared, %s errors (%s/s)",
-            *(f"{count:,}" for count in (progress.requests, progress.compared, progress.errors, round(rate))),
-        )
-        self._before, self._then = progress, time.monotonic()
+        counts = (f"{count:,}" for count in (progress.requests, progress.compared, progress.errors))
+        done = "stopped; replayed" if last else "replayed so far"
+        log.info("worker %s %s %s requests: %s compared, %s errors", worker_id, done, *counts)
+        self._said, self._then = progress.requests, now
 
 
 def _start(plan: WorkerPlan, kafka: KafkaSettings) -> BaseProcess:
@@ -102,7 +107,8 @@ def _start(plan: WorkerPlan, kafka: KafkaSettings) -> BaseProcess:
 
 def _child(plan: WorkerPlan, kafka: KafkaSettings, parent: int) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    with stopped_by_signals() as stop:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us all; the parent says when to stop
+    with stopped_by_signals(signal.SIGTERM) as stop:
         leave_with_parent(parent)
         try:
             run_one(plan, kafka, None, stop)
@@ -125,6 +131,17 @@ def _stop(workers: list[BaseProcess]) -> None:
             worker.join()
 
 
+def _token(file: TextIO) -> str:
+    """A word that stays with a lock file: hosts of one name have temporary folders of their own."""
+    file.seek(0)
+    token = file.read()
+    if not token:
+        token = secrets.token_hex(4)
+        file.write(token)
+        file.flush()
+    return token
+
+
 @contextmanager
 def _worker_id(plan: WorkerPlan, kafka: KafkaSettings, given: str | None) -> Iterator[str]:
     """The id that the worker's transactions run under: the same after a restart, never the same twice.
@@ -139,11 +156,11 @@ def _worker_id(plan: WorkerPlan, kafka: KafkaSettings, given: str | None) -> Ite
     name = hashlib.sha256(work.encode()).hexdigest()[:16]
     for number in range(10_000):
         path = Path(tempfile.gettempdir()) / f"shadowlane-{os.getuid()}-{name}-{number}.lock"
-        with path.open("a") as file:
+        with path.open("a+") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
-            yield f"{socket.gethostname()}-{number}"
+            yield f"{socket.gethostname()}-{number}-{_token(file)}"
             return
     raise ShadowlaneError("10,000 workers of this work run on this machine already")

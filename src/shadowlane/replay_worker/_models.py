@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import inspect
 import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -21,7 +22,7 @@ import numpy as np
 from shadowlane.errors import ModelError
 from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker._plan import ModelSource
-from shadowlane.schemas import Prediction
+from shadowlane.schemas import Prediction, label_text
 
 
 @runtime_checkable
@@ -83,7 +84,9 @@ class PythonModel:
         if self._one is None and self._many is None and callable(target):
             self._one = target
         if self._one is None and self._many is None:
-            raise ModelError(f"{target!r} is no model: neither callable, nor has it predict_one or predict")
+            raise ModelError(
+                f"a {type(target).__name__} is no model: neither callable, nor has it predict_one or predict"
+            )
 
     def prepare(self, features: FeatureBatch) -> tuple[FeatureBatch, list[dict[str, Any]]]:
         """Dicts for `predict_one`, the batch for `predict`."""
@@ -128,14 +131,18 @@ class SklearnModel:
         wanted = getattr(estimator, "n_features_in_", len(self._names))
         if wanted != len(self._names):
             raise ModelError(f"the estimator takes {wanted} features, and {len(self._names)} were named")
-        self._classes = [str(name) for name in getattr(estimator, "classes_", ())]
+        self._classes = [
+            _class_text(name) for name in np.asarray(getattr(estimator, "classes_", ())).tolist()
+        ]
         self._ask: Callable[[Any], Any] = estimator.predict_proba if self._classes else estimator.predict
-        # One class of models warns at each call when it was fitted on a DataFrame and gets an array.
-        if hasattr(estimator, "feature_names_in_"):
-            del estimator.feature_names_in_
+        # A model that was fitted on a DataFrame and gets an array says so at each call; the order is ours.
+        warnings.filterwarnings("ignore", message="X does not have valid feature names")
 
     def prepare(self, features: FeatureBatch) -> np.ndarray[Any, Any]:
         """The matrix in the model's order of features."""
+        strange = features.not_numbers(self._names)
+        if strange:
+            raise ModelError(f"the model takes numbers, and these features are none: {', '.join(strange)}")
         return features.matrix(self._names)
 
     def one(self, inputs: np.ndarray[Any, Any], row: int) -> object:
@@ -154,6 +161,12 @@ class SklearnModel:
         probabilities = np.asarray(answer)
         best = int(probabilities.argmax())
         return Prediction(label=self._classes[best], score=float(probabilities[best]))
+
+
+def _class_text(name: Any) -> str:
+    """A class as the primary's label would be: 1.0 is "1", True is "true"."""
+    whole = isinstance(name, float) and name.is_integer()
+    return label_text(int(name) if whole else name)
 
 
 def _load_python(rest: str, source: ModelSource) -> LoadedModel:
@@ -180,7 +193,10 @@ def _load_sklearn(rest: str, source: ModelSource) -> LoadedModel:
         )
     if source.sha256.lower() != digest:
         raise ModelError(f"{rest!r} has the sha256 {digest}, not the pinned {source.sha256}")
-    joblib = importlib.import_module("joblib")
+    try:
+        joblib = importlib.import_module("joblib")
+    except ModuleNotFoundError:
+        raise ModelError(f"{rest!r} needs scikit-learn: pip install scikit-learn") from None
     return SklearnModel(joblib.load(path), source.features)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from threading import Thread
+from time import monotonic
 from typing import Any, NamedTuple
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -17,8 +18,16 @@ log = logging.getLogger(__name__)
 
 # A commit takes milliseconds; a coordinator that was just started may take many seconds to load.
 _TIMEOUT = 10.0
+_TRANSACTION_SECONDS = 30.0
+_MOVED_ON = {"ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "STALE_MEMBER_EPOCH", "FENCED_MEMBER_EPOCH"}
+#: The largest message that is sent; the topics take 8 MiB.
+MAX_VALUE_BYTES = 7_500_000
 _GRACE = 5.0
 _START_TIMEOUT = 30.0
+
+
+class MovedOnError(TransactionAbortedError):
+    """The group gave partitions to another worker in the middle of a batch: nothing is wrong."""
 
 
 class Outgoing(NamedTuple):
@@ -47,10 +56,11 @@ class Outbox:
         """
         if self._producer is None:
             self._producer = self._make()
+        begun = monotonic()
         try:
             self._transact(self._producer, messages, offsets, group)
         except KafkaException as failure:
-            raise self._recover(failure) from failure
+            raise self._recover(failure, monotonic() - begun) from failure
 
     def close(self) -> None:
         """Let go of the producer; nothing is under way between two calls of `send`."""
@@ -69,7 +79,7 @@ class Outbox:
         _leaving_behind(lambda: producer.send_offsets_to_transaction(list(offsets), group, _TIMEOUT))
         producer.commit_transaction(_TIMEOUT)
 
-    def _recover(self, failure: KafkaException) -> KafkaFailedError:
+    def _recover(self, failure: KafkaException, seconds: float) -> KafkaFailedError:
         """Abort where that is asked for; in doubt, never use this producer again.
 
         librdkafka speaks the older transaction protocol: after an error whose outcome is unknown,
@@ -77,14 +87,18 @@ class Outbox:
         """
         error = to_error(failure.args[0], "sending results")
         producer, self._producer = self._producer, None
+        # A process that was paused for too long is fenced by the coordinator, which ended its transaction.
         if isinstance(error, FencedError):
-            return error
+            late = seconds >= _TRANSACTION_SECONDS
+            return TransactionAbortedError(f"paused for {seconds:.0f} s: {error}") if late else error
         if failure.args[0].txn_requires_abort() and producer is not None:
             try:
                 producer.abort_transaction(_TIMEOUT)
                 self._producer = producer
             except KafkaException as second:
                 log.warning("aborting a transaction: %s", to_error(second.args[0], "abort"))
+        if failure.args[0].name() in _MOVED_ON:
+            return MovedOnError("partitions moved to another worker; what was under way is done again")
         return TransactionAbortedError(str(error))
 
     def _make(self) -> Producer:
@@ -93,7 +107,7 @@ class Outbox:
             **{
                 "transactional.id": self._transactional_id,
                 # A worker that is killed in mid-transaction blocks readers for this long at most.
-                "transaction.timeout.ms": 30_000,
+                "transaction.timeout.ms": int(_TRANSACTION_SECONDS * 1000),
                 "linger.ms": 5,
                 "compression.type": "lz4",
                 "message.max.bytes": 8_000_000,

@@ -28,8 +28,8 @@ class Target:
 
     @property
     def group(self) -> str:
-        """The consumer group that shares this work."""
-        return f"shadowlane.{self.model}.{self.shadow}.{self.run}"
+        """The consumer group that shares this work; no name holds a colon, so no two groups meet."""
+        return f"shadowlane:{self.model}:{self.shadow}:{self.run}"
 
 
 @dataclass(frozen=True, slots=True)

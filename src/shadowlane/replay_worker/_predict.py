@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
-from time import perf_counter_ns, thread_time_ns
+from dataclasses import dataclass, replace
+from time import perf_counter_ns, process_time_ns
 from typing import Any
 
 from shadowlane.replay_worker._features import FeatureBatch
@@ -30,9 +30,14 @@ class Failure:
 
     @classmethod
     def of(cls, stage: str, error: BaseException) -> Failure:
-        """From an exception, its texts cut to a size that any topic takes."""
+        """From an exception, its texts cut to a size that any topic takes and fit to be encoded."""
         lines = "".join(traceback.format_exception(error))
-        return cls(stage, type(error).__name__, str(error)[:_MESSAGE_LIMIT], lines[-_TRACEBACK_LIMIT:])
+        return cls(
+            stage,
+            encodable(type(error).__name__),
+            encodable(_said(error)[:_MESSAGE_LIMIT]),
+            encodable(lines[-_TRACEBACK_LIMIT:]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,30 @@ class Answer:
     timing: Timing
 
 
+def encodable(text: str) -> str:
+    """The text without what UTF-8 has no form for (a lone surrogate becomes a question mark)."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _said(error: BaseException) -> str:
+    """An error's message, also of foreign code that cannot say it."""
+    try:
+        return str(error)
+    except BaseException:
+        return ""
+
+
+def _checked(prediction: Prediction) -> Prediction:
+    """The prediction itself, when each of its parts can be sent: models build them by hand, too."""
+    for number in (prediction.score, *(prediction.vector or ())):
+        if number is not None and not isinstance(number, (int, float)):
+            raise TypeError(f"a score or a vector's component cannot be {type(number).__name__}")
+    for text in (prediction.label, *(prediction.ranking or ())):
+        if text is not None:
+            text.encode("utf-8")
+    return prediction
+
+
 class Predictor:
     """Runs one loaded model; its first calls are marked as warm-up."""
 
@@ -65,11 +94,21 @@ class Predictor:
         """Answers and failures; together they hold each row once."""
         try:
             inputs = self._model.prepare(features)
-        except BaseException as error:
-            failure = Failure.of("predict", error)
-            return [], [(row, failure) for row in range(len(features))]
+        except BaseException:
+            return self._run_apart(features)  # find out whose fault it was
         rows = range(len(features))
         return self._run_together(inputs, rows) if self._batch else self._run_each(inputs, rows)
+
+    def _run_apart(self, features: FeatureBatch) -> tuple[list[Answer], list[tuple[int, Failure]]]:
+        """Inputs that cannot be made for all together are made one by one."""
+        answers, failures = [], []
+        for row in range(len(features)):
+            try:
+                inputs = self._model.prepare(FeatureBatch(features.arrow.slice(row, 1)))
+                answers.append(replace(self._ask(inputs, 0), row=row))
+            except BaseException as error:
+                failures.append((row, Failure.of("predict", error)))
+        return answers, failures
 
     def _run_each(self, inputs: Any, rows: Sequence[int]) -> tuple[list[Answer], list[tuple[int, Failure]]]:
         answers, failures = [], []
@@ -81,13 +120,17 @@ class Predictor:
         return answers, failures
 
     def _ask(self, inputs: Any, row: int) -> Answer:
-        """Time one call alone; the clocks stop before the answer is read."""
-        wall, cpu = perf_counter_ns(), thread_time_ns()
+        """Time one call alone; the clocks stop before the answer is read.
+
+        Processor time is the process's: models use threads of their own.
+        """
+        wall, cpu = perf_counter_ns(), process_time_ns()
         raw = self._model.one(inputs, row)
-        cpu, wall = thread_time_ns() - cpu, perf_counter_ns() - wall
+        cpu, wall = process_time_ns() - cpu, perf_counter_ns() - wall
         basis = "warmup" if self._calls < _WARM_UP_CALLS else "single"
         self._calls += 1
-        return Answer(row, self._model.read(raw), Timing(wall / _NANOSECONDS, cpu / _NANOSECONDS, basis))
+        timing = Timing(wall / _NANOSECONDS, cpu / _NANOSECONDS, basis)
+        return Answer(row, _checked(self._model.read(raw)), timing)
 
     def _run_together(
         self, inputs: Any, rows: Sequence[int]
@@ -95,11 +138,11 @@ class Predictor:
         """One call for all, its time shared out; one row in a hundred is then timed alone."""
         if not rows:
             return [], []
-        wall, cpu = perf_counter_ns(), thread_time_ns()
+        wall, cpu = perf_counter_ns(), process_time_ns()
         try:
             raw = self._model.many(inputs)
-            cpu, wall = thread_time_ns() - cpu, perf_counter_ns() - wall
-            predictions = [self._model.read(answer) for answer in raw]
+            cpu, wall = process_time_ns() - cpu, perf_counter_ns() - wall
+            predictions = [_checked(self._model.read(answer)) for answer in raw]
         except BaseException:
             return self._run_each(inputs, rows)  # find out whose fault it was
         shared = Timing(wall / len(rows) / _NANOSECONDS, cpu / len(rows) / _NANOSECONDS, "amortized")

@@ -15,8 +15,8 @@ from confluent_kafka import Message
 from shadowlane.comparators import Comparator
 from shadowlane.comparators.columns import Outcomes, compare_columns
 from shadowlane.errors import CodecError, Place
-from shadowlane.replay_worker._outbox import Outgoing
-from shadowlane.replay_worker._plan import KeepFeatures, Target
+from shadowlane.replay_worker._outbox import MAX_VALUE_BYTES, Outgoing
+from shadowlane.replay_worker._plan import KeepFeatures, Target, WorkerPlan
 from shadowlane.replay_worker._predict import Answer, Failure
 from shadowlane.replay_worker._requests import RequestBatch, place_of
 from shadowlane.schemas import Codec, Prediction, ShadowComparison, ShadowError
@@ -50,25 +50,50 @@ class Compared:
 
 
 def compare(
-    requests: RequestBatch, answers: Sequence[Answer], rule: Comparator
-) -> tuple[Compared, list[tuple[int, Failure]]]:
-    """Set each answer beside the primary's prediction; where there is none, there is nothing to compare."""
+    requests: RequestBatch, answers: Sequence[Answer], plan: WorkerPlan, who: Who, topic: str
+) -> tuple[list[Outgoing], list[tuple[int, Failure]]]:
+    """Set each answer beside the primary's prediction, as messages; what cannot be is a failure."""
     bare = requests.columns.column("prediction").is_null().to_pylist()
     comparable = [answer for answer in answers if not bare[answer.row]]
-    answered = requests.select([answer.row for answer in comparable])
-    shadow = _prediction_column([answer.prediction for answer in comparable])
+    comparisons, failures = _compare_or_halve(requests, comparable, plan, who, topic)
+    return comparisons, failures + [(answer.row, _NO_PRIMARY) for answer in answers if bare[answer.row]]
+
+
+def _compare_or_halve(
+    requests: RequestBatch, answers: Sequence[Answer], plan: WorkerPlan, who: Who, topic: str
+) -> tuple[list[Outgoing], list[tuple[int, Failure]]]:
+    """All together; where something in them cannot be compared or encoded, halves, until it stands alone."""
+    try:
+        return _encode(_compared(requests, answers, plan.comparator), who, plan.keep_features, topic)
+    except Exception as error:
+        if len(answers) <= 1:
+            return [], [(answer.row, Failure.of("compare", error)) for answer in answers]
+    middle = len(answers) // 2
+    first, failures = _compare_or_halve(requests, answers[:middle], plan, who, topic)
+    second, more = _compare_or_halve(requests, answers[middle:], plan, who, topic)
+    return first + second, failures + more
+
+
+def _compared(requests: RequestBatch, answers: Sequence[Answer], rule: Comparator) -> Compared:
+    answered = requests.select([answer.row for answer in answers])
+    shadow = _prediction_column([answer.prediction for answer in answers])
     outcomes = compare_columns(rule, answered.columns.column("prediction"), shadow)
-    incomparable = [(answer.row, _NO_PRIMARY) for answer in answers if bare[answer.row]]
-    return Compared(answered, comparable, shadow, outcomes), incomparable
+    return Compared(answered, answers, shadow, outcomes)
 
 
-def encode_comparisons(compared: Compared, who: Who, keep: KeepFeatures, topic: str) -> list[Outgoing]:
-    """The comparisons as messages, under their requests' keys and times."""
+def _encode(
+    compared: Compared, who: Who, keep: KeepFeatures, topic: str
+) -> tuple[list[Outgoing], list[tuple[int, Failure]]]:
+    """The comparisons under their requests' keys and times; those too large to send are failures."""
+    comparisons, oversize = [], []
     values = _COMPARISONS.encode(comparison_columns(compared, who, keep))
-    return [
-        Outgoing(topic, source.key(), value, source.timestamp()[1])
-        for source, value in zip(compared.requests.messages, values, strict=True)
-    ]
+    for answer, source, value in zip(compared.answers, compared.requests.messages, values, strict=True):
+        if len(value) <= MAX_VALUE_BYTES:
+            comparisons.append(Outgoing(topic, source.key(), value, source.timestamp()[1]))
+        else:
+            size = f"the comparison takes {len(value):,} bytes; at most {MAX_VALUE_BYTES:,} are sent"
+            oversize.append((answer.row, Failure("oversize", "OversizeComparison", size)))
+    return comparisons, oversize
 
 
 def encode_errors(
@@ -111,7 +136,7 @@ def comparison_columns(compared: Compared, who: Who, keep: KeepFeatures) -> pa.R
         "shadow_latency_ms": [timing.latency_ms for timing in timings],
         "latency_basis": [timing.basis for timing in timings],
         "shadow_cpu_ms": [timing.cpu_ms for timing in timings],
-        "replay_lag_ms": pc.divide(lag.cast(pa.int64()).cast(pa.float64()), 1000.0),
+        "replay_lag_ms": pc.divide(lag.cast(pa.int64()).cast(pa.float64(), safe=False), 1000.0),
         "missing_features": requests.column("features").field("missing"),
         "features": _kept_features(requests.column("features"), compared.outcomes.agreement, keep),
         "worker_id": _repeat(who.worker_id, rows),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,17 +22,20 @@ from tenacity import (
 
 from shadowlane.errors import (
     BrokerUnreachableError,
+    FencedError,
+    KafkaFailedError,
     ModelError,
+    NotAuthorizedError,
     TopicMissingError,
     TransactionAbortedError,
 )
-from shadowlane.kafka import TopicNames, make_consumer, mapped, to_error
+from shadowlane.kafka import TopicNames, make_consumer, mapped, require_topics, to_error
 from shadowlane.replay_worker._models import load_model
-from shadowlane.replay_worker._outbox import Outbox
+from shadowlane.replay_worker._outbox import MovedOnError, Outbox
 from shadowlane.replay_worker._plan import WorkerPlan
 from shadowlane.replay_worker._predict import Predictor
 from shadowlane.replay_worker._requests import place_of, read_requests
-from shadowlane.replay_worker._results import Who, compare, encode_comparisons, encode_errors
+from shadowlane.replay_worker._results import Who, compare, encode_errors
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -58,6 +62,23 @@ class Progress:
         return Progress(self.requests + compared + errors, self.compared + compared, self.errors + errors)
 
 
+class Recent:
+    """How many of the latest requests the shadow failed on; what no model could answer does not count."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._batches: deque[tuple[int, int]] = deque()
+        self.failed = self.seen = 0
+
+    def add(self, failed: int, seen: int) -> None:
+        """Count a batch, and forget those that the window has left behind."""
+        self._batches.append((failed, seen))
+        self.failed, self.seen = self.failed + failed, self.seen + seen
+        while self.seen - self._batches[0][1] >= self._window:
+            old_failed, old_seen = self._batches.popleft()
+            self.failed, self.seen = self.failed - old_failed, self.seen - old_seen
+
+
 def run_worker(
     plan: WorkerPlan,
     kafka: KafkaSettings,
@@ -75,11 +96,13 @@ def run_worker(
     predictor = Predictor(load_model(plan.source), batch=plan.batch)
     topics = TopicNames(kafka.topic_prefix)
     group = topics.prefix + plan.target.group
+    require_topics(kafka, [topics.requests])
     consumer = make_consumer(kafka, group, **_consumer_config(plan))
     outbox = Outbox(kafka, f"{group}.{worker_id}")
-    progress, attempts, size = Progress(), 0, min(_FIRST_SIZE, plan.batch_size)
+    progress, recent, attempts = Progress(), Recent(plan.ceiling.after), 0
+    size = min(_FIRST_SIZE, plan.batch_size)
     try:
-        _subscribe(consumer, topics.requests)
+        consumer.subscribe([topics.requests], on_assign=_pin if plan.start == "latest" else _as_it_is)
         while not stop.is_set():
             tick(progress)
             messages = _consume(consumer, size)
@@ -88,10 +111,9 @@ def run_worker(
             started = monotonic()
             requests, rejects = read_requests(messages, plan.target.model)
             answers, failures = predictor.run(requests.features)
-            compared, incomparable = compare(requests, answers, plan.comparator)
             who = Who(plan.target, worker_id, datetime.now(UTC))
-            comparisons = encode_comparisons(compared, who, plan.keep_features, topics.comparisons)
-            errors = encode_errors(rejects, [*failures, *incomparable], requests, who, topics.errors)
+            comparisons, unfit = compare(requests, answers, plan, who, topics.comparisons)
+            errors = encode_errors(rejects, [*failures, *unfit], requests, who, topics.errors)
             size = _next_size(size, monotonic() - started, plan.batch_size)
             try:
                 outbox.send(
@@ -101,12 +123,13 @@ def run_worker(
                 attempts += isinstance(failure, TransactionAbortedError)
                 if attempts > _ATTEMPTS:
                     raise
-                log.warning("%s", failure)
+                log.log(logging.INFO if isinstance(failure, MovedOnError) else logging.WARNING, "%s", failure)
                 _rewind(consumer, messages, stop)
                 continue
             attempts, progress = 0, progress.add(len(comparisons), len(errors))
-            if plan.ceiling.reached(progress.errors, progress.requests):
-                raise ModelError(_too_many_errors(plan, progress))
+            recent.add(len(failures), len(requests))
+            if plan.ceiling.reached(recent.failed, recent.seen):
+                raise ModelError(_too_many_errors(plan, recent))
     finally:
         consumer.close()
         outbox.close()
@@ -122,12 +145,18 @@ def _consumer_config(plan: WorkerPlan) -> dict[str, object]:
     }
 
 
-def _subscribe(consumer: Consumer, topic: str) -> None:
-    with mapped(f"looking for the topic {topic}"):
-        found = consumer.list_topics(topic, timeout=_TIMEOUT).topics[topic]
-    if found.error is not None:
-        raise TopicMissingError(f"topic {topic} does not exist; run: shadowlane topics create")
-    consumer.subscribe([topic])
+def _as_it_is(_consumer: Consumer, _partitions: list[TopicPartition]) -> None:
+    """Start where the group left each partition, or at its beginning."""
+
+
+def _pin(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    """Commit the end of each partition that has no commit yet: "latest" means now, not the next start."""
+    with mapped("looking for the ends of the partitions"):
+        fresh = [each for each in consumer.committed(partitions, timeout=_TIMEOUT) if each.offset < 0]
+        for each in fresh:
+            each.offset = consumer.get_watermark_offsets(each, timeout=_TIMEOUT)[1]
+        if fresh:
+            consumer.commit(offsets=fresh, asynchronous=False)
 
 
 def _consume(consumer: Consumer, size: int) -> list[Message]:
@@ -137,9 +166,16 @@ def _consume(consumer: Consumer, size: int) -> list[Message]:
         error = message.error()
         if error is not None and error.name() == "_MAX_POLL_EXCEEDED":
             log.warning("a batch outlasted the group's patience; joining it again")
-        elif error is not None and not error.retriable():
-            raise to_error(error, "reading requests")
+        elif error is not None:
+            _raise_or_say(to_error(error, "reading requests"), fatal=error.fatal())
     return [message for message in messages if message.error() is None]
+
+
+def _raise_or_say(error: KafkaFailedError, *, fatal: bool) -> None:
+    """What passes by itself is a line in the log; what does not ends the worker."""
+    if fatal or isinstance(error, (FencedError, NotAuthorizedError, TopicMissingError)):
+        raise error
+    log.warning("%s", error)
 
 
 def _next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
@@ -181,9 +217,9 @@ def _next_size(size: int, seconds: float, most: int) -> int:
     return max(1, min(most, fitting, size * 2))
 
 
-def _too_many_errors(plan: WorkerPlan, progress: Progress) -> str:
+def _too_many_errors(plan: WorkerPlan, recent: Recent) -> str:
     return (
-        f"stopped: {progress.errors:,} of {progress.requests:,} requests failed on shadow "
+        f"stopped: {recent.failed:,} of the last {recent.seen:,} requests failed on shadow "
         f"{plan.target.shadow!r}, more than the ceiling of {plan.ceiling.ratio:.0%}. "
         f"See shadow-errors; mend the model, or raise --max-error-ratio"
     )

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
         (KafkaError._FENCED, FencedError),
         (KafkaError.FENCED_INSTANCE_ID, FencedError),
         (KafkaError.ILLEGAL_GENERATION, KafkaFailedError),
-        (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaFailedError),
+        (KafkaError.NOT_LEADER_FOR_PARTITION, BrokerUnreachableError),
+        (KafkaError.NOT_COORDINATOR, BrokerUnreachableError),
+        (KafkaError.INVALID_CONFIG, KafkaFailedError),
     ],
 )
 def test_each_code_has_its_class(code: int, kind: type[KafkaFailedError]) -> None:
@@ -78,6 +80,21 @@ def test_a_fatal_error_says_so() -> None:
     """After a fatal error the client is of no more use."""
     error = KafkaError(KafkaError._TIMED_OUT, "r", fatal=True, retriable=False, txn_requires_abort=False)
     assert "start the process again" in str(to_error(error, "producing"))
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "advice"),
+    [
+        (KafkaError._TRANSPORT, "Connection refused", "no broker answered; check bootstrap_servers"),
+        (KafkaError._TRANSPORT, "a:1: Disconnected: closed by peer", "check security_protocol"),
+        (KafkaError._TRANSPORT, "tlsv13 alert certificate required", "check ssl_certificate_location"),
+        (KafkaError._SSL, "verify failed", "ssl_ca_location must vouch for the broker's certificate"),
+        (KafkaError._AUTHENTICATION, "bad password", "Kafka refused; check security_protocol, the cred"),
+    ],
+)
+def test_the_setting_to_look_at_is_named(code: int, text: str, advice: str) -> None:
+    """Where librdkafka's code says little, its words tell which setting is at fault."""
+    assert advice in str(to_error(KafkaError(code, text), "creating topics"))
 
 
 def raise_it(failure: BaseException) -> None:

@@ -12,6 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from shadowlane.errors import ModelError
 from shadowlane.replay_worker import FeatureBatch, ModelSource, load_model
@@ -136,3 +138,48 @@ def test_a_pickle_needs_trust_and_the_right_sha256(tmp_path: Path) -> None:
         load_model(ModelSource(uri, ("a", "b"), allow_pickle=True, sha256=digest))
     with pytest.raises(ModelError, match="--features"):
         load_model(ModelSource(uri, (), allow_pickle=True, sha256=digest))
+
+
+@pytest.mark.parametrize(
+    ("classes", "expected"),
+    [([False, True], {"false", "true"}), ([0.0, 1.0], {"0", "1"}), ([3, 7], {"3", "7"})],
+)
+def test_a_classs_name_is_what_the_primarys_label_would_be(
+    tmp_path: Path, classes: list[Any], expected: set[str]
+) -> None:
+    """Booleans, whole floats and ints name the same label on both sides."""
+    estimator = LogisticRegression().fit(np.array([[0.0], [9.0]]), classes)
+    uri, digest = saved(tmp_path, estimator)
+    model = load_model(ModelSource(uri, ("a",), allow_pickle=True, sha256=digest))
+    labels = {model.read(np.array(row)).label for row in ([1.0, 0.0], [0.0, 1.0])}
+    assert labels == expected == {Prediction.of(value).label for value in map(_whole, classes)}
+
+
+def _whole(value: Any) -> Any:
+    return int(value) if isinstance(value, float) else value
+
+
+def test_a_pipeline_that_knows_its_features_names_them(tmp_path: Path) -> None:
+    """A model fitted on named columns needs no list of features, and is not warned about at each call."""
+    pipeline = make_pipeline(StandardScaler(), LinearRegression())
+    pipeline.fit(np.array([[0.0, 1.0], [3.0, 2.0]]), [1, 2])
+    pipeline.steps[0][1].feature_names_in_ = np.array(["b", "a"], dtype=object)
+    uri, digest = saved(tmp_path, pipeline)
+    model = load_model(ModelSource(uri, allow_pickle=True, sha256=digest))
+    inputs = model.prepare(batch())
+    assert inputs.tolist() == [[2.0, 1.0], [0.5, -3.0]]
+    assert len(model.many(inputs)) == 2
+
+
+def test_text_where_a_model_takes_numbers_is_an_error(tmp_path: Path) -> None:
+    """A feature that is text is never handed over as a missing number."""
+    uri, digest = saved(tmp_path, LinearRegression().fit(np.array([[0.0]]), [1.0]))
+    model = load_model(ModelSource(uri, ("country",), allow_pickle=True, sha256=digest))
+    records = [to_record(request(features=Features.of({"country": "DE"})))["features"]]
+    plain = [
+        {kind: list(value.items()) if isinstance(value, dict) else value for kind, value in record.items()}
+        for record in records
+    ]
+    features = pa.array(plain, arrow_schema(ProductionRequest).field("features").type)
+    with pytest.raises(ModelError, match="these features are none: country"):
+        model.prepare(FeatureBatch(features))

@@ -1,0 +1,161 @@
+"""What a message or a model may do to a worker: become a row of its own, and never more than that."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer, Producer
+
+from shadowlane.kafka import KafkaSettings, TopicNames
+from shadowlane.replay_worker import ErrorCeiling, ModelSource, Progress, Target, WorkerPlan, run_worker
+from shadowlane.schemas import Codec, Features, ProductionRequest, ShadowComparison, ShadowError
+from tests_support import NOON, request
+
+MODEL = r"""
+from shadowlane.schemas import Prediction
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("no words")
+
+def predict(features):
+    match features["kind"]:
+        case "surrogate answer": return "\ud800"
+        case "surrogate error": raise ValueError("bad \ud800 text")
+        case "mute error": raise Mute
+        case "wrong type": return Prediction(score="x")
+        case "huge": return [0.5] * 1_000_000
+    return 0.5
+"""
+KINDS = ("surrogate answer", "surrogate error", "mute error", "wrong type", "huge")
+STAGES = {"surrogate answer": "predict", "huge": "oversize"}
+REQUESTS = Codec(ProductionRequest)
+
+
+@pytest.fixture
+def settings(
+    kafka: KafkaSettings, topics: TopicNames, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> KafkaSettings:
+    """The run's Kafka under this test's prefix, and a folder with a model in it."""
+    (tmp_path / "poison_model.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    monkeypatch.delitem(sys.modules, "poison_model", raising=False)
+    return KafkaSettings(kafka.bootstrap_servers, topic_prefix=topics.prefix)
+
+
+def plan(**changes: Any) -> WorkerPlan:
+    """Replay `fraud` on the poisonous model, whatever the share of errors."""
+    source = ModelSource("python:poison_model:predict")
+    return WorkerPlan(Target("fraud", "poison"), source, ceiling=ErrorCeiling(1.0), **changes)
+
+
+def replay(settings: KafkaSettings, until: int, the_plan: WorkerPlan) -> Progress:
+    """Run a worker until it has done so many requests."""
+    stop = Event()
+    seen = []
+
+    def tick(progress: Progress) -> None:
+        seen.append(progress)
+        if progress.requests >= until or len(seen) > 2_000:
+            stop.set()
+
+    return run_worker(the_plan, settings, "w", stop=stop, tick=tick)
+
+
+def read(consumer: Consumer, count: int) -> list[bytes]:
+    """So many messages of a topic."""
+    values: list[bytes] = []
+    while len(values) < count:
+        message = consumer.poll(30)
+        assert message is not None, f"{len(values)} of {count} messages came"
+        values.append(message.value() or b"")
+    return values
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_whatever_a_model_answers_or_raises_is_a_row_of_its_own(
+    batch: bool,
+    settings: KafkaSettings,
+    topics: TopicNames,
+    producer_factory: Callable[..., Producer],
+    consumer_factory: Callable[..., Consumer],
+) -> None:
+    """Answers that cannot be sent, errors that cannot be said: one error each; the others are compared."""
+    producer = producer_factory()
+    for number, kind in enumerate([*KINDS, "good", "good"]):
+        event = request(number, features=Features.of({"kind": kind}))
+        producer.produce(topics.requests, REQUESTS.encode(event), key=event.entity_id)
+    producer.flush()
+    assert replay(settings, 7, plan(batch=batch)) == Progress(7, compared=2, errors=5)
+    errors = [Codec(ShadowError).decode(value) for value in read(consumer_factory([topics.errors]), 5)]
+    stages = {error.request_id: error.stage for error in errors}
+    assert stages == {f"request-{number}": STAGES.get(kind, "predict") for number, kind in enumerate(KINDS)}
+    assert next(error for error in errors if error.request_id == "request-1").message == "bad ? text"
+
+
+def test_times_at_the_ends_of_the_calendar_are_compared(
+    settings: KafkaSettings,
+    topics: TopicNames,
+    producer_factory: Callable[..., Producer],
+    consumer_factory: Callable[..., Consumer],
+) -> None:
+    """A zero time of another language, or the last one, is a request as any other."""
+    times = [datetime(1, 1, 1, tzinfo=UTC), NOON, datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)]
+    producer = producer_factory()
+    for number, time in enumerate(times):
+        event = request(number, event_time=time, features=Features.of({"kind": "good"}))
+        producer.produce(topics.requests, REQUESTS.encode(event))
+    producer.flush()
+    assert replay(settings, 3, plan()).compared == 3
+    values = read(consumer_factory([topics.comparisons]), 3)
+    assert {Codec(ShadowComparison).decode(value).event_time for value in values} == set(times)
+
+
+def test_one_request_with_nested_features_that_are_no_json_fails_alone(
+    settings: KafkaSettings, topics: TopicNames, producer_factory: Callable[..., Producer]
+) -> None:
+    """Another producer's bad text is that request's error; the batch around it is compared."""
+    producer = producer_factory()
+    for number in range(20):
+        bad = Features(strings={"kind": "good"}, json={"nested": "{"} if number == 7 else {})
+        producer.produce(topics.requests, REQUESTS.encode(request(number, features=bad)), partition=0)
+    producer.flush()
+    assert replay(settings, 20, plan()) == Progress(20, compared=19, errors=1)
+
+
+def test_latest_means_from_the_first_start_on(
+    settings: KafkaSettings, topics: TopicNames, producer_factory: Callable[..., Producer]
+) -> None:
+    """What came before the first start is left out; what comes while no worker runs is not."""
+    producer = producer_factory()
+    good = Features.of({"kind": "good"})
+
+    def publish(numbers: range) -> None:
+        for number in numbers:
+            producer.produce(topics.requests, REQUESTS.encode(request(number, features=good)))
+        assert producer.flush(30) == 0
+
+    publish(range(5))
+    assert replay_until_idle(settings, plan(start="latest")).requests == 0
+    publish(range(5, 15))
+    assert replay(settings, 10, plan(start="latest")).requests == 10
+
+
+def replay_until_idle(settings: KafkaSettings, the_plan: WorkerPlan) -> Progress:
+    """Run a worker for a while that is long enough to get its partitions."""
+    stop = Event()
+    rounds = []
+
+    def tick(progress: Progress) -> None:
+        rounds.append(progress)
+        if len(rounds) > 100:
+            stop.set()
+
+    return run_worker(the_plan, settings, "w", stop=stop, tick=tick)
