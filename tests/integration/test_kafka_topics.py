@@ -74,7 +74,7 @@ def test_a_refusal_is_not_called_an_outage(kafka: KafkaSettings) -> None:
 
 def test_the_wrong_protocol_is_recognised(kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """TLS towards a broker that speaks none: librdkafka's reason reaches the reader."""
-    monkeypatch.setattr("shadowlane.kafka._clients.FIND_TIMEOUT", 0.0)
+    monkeypatch.setattr("shadowlane.kafka._clients.FIND_TIMEOUT", 1.0)
     with pytest.raises(BrokerUnreachableError, match="SSL connection closed by peer"):
         check_topics(replace(kafka, security_protocol="SSL"), fresh_specs())
 

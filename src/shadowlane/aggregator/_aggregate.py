@@ -14,8 +14,8 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 from shadowlane.aggregator._lake import TakenOverError
 from shadowlane.aggregator._stream import Stream
 from shadowlane.aggregator._tables import COMPARISONS, ERRORS, LABELS, LEDGER, TableSpec
-from shadowlane.errors import LakeError, TopicMissingError
-from shadowlane.kafka import TopicNames, make_admin, make_consumer, mapped, to_error
+from shadowlane.errors import LakeError
+from shadowlane.kafka import TopicNames, make_admin, make_consumer, mapped, require_topics, to_error
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ def run_aggregator(
     """
     names = TopicNames(kafka.topic_prefix)
     streams = {topic: Stream(plan.lake, spec) for topic, spec in _topics(names).items()}
-    _check_topics(kafka, list(streams))
+    require_topics(kafka, list(streams))
     ends = _ends(kafka, list(streams)) if plan.until_caught_up else {}
     consumer = make_consumer(kafka, names.prefix + _GROUP, **_CONSUMER)
     gathering = _Gathering(consumer, streams, ends)
@@ -202,15 +202,6 @@ def _ends(kafka: KafkaSettings, topics: Sequence[str]) -> dict[Key, int]:
         }
         answers = admin.list_offsets(latest, isolation_level=IsolationLevel.READ_UNCOMMITTED)
         return {_key(each): answer.result().offset for each, answer in answers.items()}
-
-
-def _check_topics(kafka: KafkaSettings, topics: Sequence[str]) -> None:
-    admin = make_admin(kafka)
-    with mapped("looking for the topics"):
-        found = admin.list_topics(timeout=_TIMEOUT).topics
-    for topic in topics:
-        if topic not in found:
-            raise TopicMissingError(f"topic {topic} does not exist; run: shadowlane topics create")
 
 
 def _consume(consumer: Consumer) -> list[Message]:

@@ -13,6 +13,7 @@ from shadowlane.kafka._topics import (
     check_topics,
     create_topics,
     default_specs,
+    require_topics,
 )
 from shadowlane.settings import KafkaSettings, Sasl, Secret, Tls
 
@@ -35,6 +36,7 @@ __all__ = [
     "make_consumer",
     "make_producer",
     "mapped",
+    "require_topics",
     "start_detached",
     "status",
     "stop_detached",

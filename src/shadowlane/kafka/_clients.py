@@ -7,24 +7,23 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from shadowlane.errors import KafkaFailedError, SettingsError
-from shadowlane.kafka._errors import REFUSED, to_error
-from shadowlane.kafka._log import ClientLog
+from shadowlane.kafka._errors import NO_TLS, REFUSED, to_error
+from shadowlane.kafka._log import HANG_UP, ClientLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from confluent_kafka import KafkaError
 
     from shadowlane.settings import KafkaSettings
 
 Client = TypeVar("Client", Producer, Consumer, AdminClient)
 #: How long to look for a broker before saying that none answers.
 FIND_TIMEOUT = 10.0
-FIND_STEP = 2.0
+#: A refusal comes at once, and a client that is refused dials several times a second.
+FIND_STEP, LONGEST_STEP = 0.25, 2.0
 PROPERTY = re.compile(r'property[: ]+"?([\w.]+)')
 
 
@@ -50,25 +49,46 @@ def make_admin(settings: KafkaSettings, **config: Any) -> AdminClient:
     return _make(AdminClient, settings, {"log_level": 0} | config)
 
 
-def connected_admin(settings: KafkaSettings, doing: str) -> AdminClient:
+def connected_admin(settings: KafkaSettings, doing: str, patience: float | None = None) -> AdminClient:
     """An admin client that has found a broker; else the true reason why not.
 
-    librdkafka calls it a timeout when a broker refuses us: only its error callback tells why.
+    librdkafka calls it a timeout when a broker refuses us: only its error callback and its log tell why.
     """
-    seen: list[KafkaError] = []
-    admin = make_admin(settings, error_cb=seen.append)
-    deadline = time.monotonic() + FIND_TIMEOUT
+    reasons = _Reasons()
+    # What it would log from level 7 on is for those who debug librdkafka.
+    admin = make_admin(settings, logger=reasons, error_cb=reasons.on_error, log_level=6)
+    step, deadline = FIND_STEP, time.monotonic() + (FIND_TIMEOUT if patience is None else patience)
     while True:
         try:
-            admin.list_topics(timeout=FIND_STEP)
+            admin.list_topics(timeout=step)
         except KafkaException as failure:
             admin.poll(0)
-            told = [error for error in seen if error.name() != "_ALL_BROKERS_DOWN"]
-            refused = any(error.name() in REFUSED for error in told)
-            if refused or time.monotonic() > deadline:
-                raise to_error(told[-1] if told else failure.args[0], doing) from failure
+            if reasons.refusal or time.monotonic() > deadline:
+                raise to_error(reasons.refusal or reasons.last or failure.args[0], doing) from failure
+            step = min(2 * step, LONGEST_STEP)
         else:
             return admin
+
+
+class _Reasons:
+    """Why a client finds no broker, as its callbacks tell."""
+
+    def __init__(self) -> None:
+        self.refusal: KafkaError | None = None
+        self.last: KafkaError | None = None
+
+    def on_error(self, error: KafkaError) -> None:
+        """An error that librdkafka tells to nobody else."""
+        if error.name() in REFUSED | NO_TLS:
+            self.refusal = error
+        elif error.name() != "_ALL_BROKERS_DOWN":
+            self.last = error
+
+    def log(self, _level: int, line: str, *args: object) -> None:
+        """A line of its log, the one place where it says that a broker hung up."""
+        hang_up = HANG_UP.search(line % args)
+        if hang_up:
+            self.last = KafkaError(KafkaError._TRANSPORT, hang_up[1])  # noqa: SLF001  # that is its name
 
 
 def _make(
@@ -86,6 +106,9 @@ def _construction_error(failure: KafkaException, settings: KafkaSettings) -> Set
     text = settings.scrub(error.str())
     if error.name() != "_INVALID_ARG":
         return to_error(error, "making a Kafka client")
+    if "ssl.key.location failed" in text:
+        key = settings.tls.key_location
+        return SettingsError(f"ssl_key_location: {key} cannot be read; is ssl_key_password right? ({text})")
     found = PROPERTY.search(text)
     where = f"[kafka.client] {found[1]}" if found and found[1] in settings.client else "Kafka client"
     return SettingsError(f"{where}: {text}")

@@ -12,11 +12,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from shadowlane.kafka._errors import REFUSED
+from shadowlane.kafka._errors import HANGS_UP, NO_TLS, REFUSED
 
 if TYPE_CHECKING:
     from confluent_kafka import KafkaError
@@ -27,6 +28,9 @@ logger = logging.getLogger("shadowlane.kafka")
 
 #: librdkafka has no callback for "connected again": its statistics say so, at this pace.
 STATISTICS_MS = 2000
+#: A broker that hangs up is an error to nobody: only this line of the log says so.
+HANG_UP = re.compile(r"\]: (.*Disconnected.*)")
+GREETING = re.compile("in state (APIVERSION_QUERY|SSL_HANDSHAKE)")
 
 
 class Cluster:
@@ -89,8 +93,11 @@ class ClientLog:
 
     def log(self, _level: int, line: str, *args: object) -> None:
         """A line of librdkafka's (its client calls this as it would a `logging.Logger`)."""
-        if logger.isEnabledFor(logging.DEBUG):
-            logger.debug("%s", self._settings.scrub(line % args))
+        text = self._settings.scrub(line % args)
+        logger.debug("%s", text)
+        hang_up = HANG_UP.search(text)
+        if hang_up and GREETING.search(text):  # not one that was talking to us, and stops
+            self._reason = f"{HANGS_UP} ({hang_up[1]})"
 
     def on_error(self, error: KafkaError) -> None:
         """An error that librdkafka mostly deals with by itself."""
@@ -98,6 +105,8 @@ class ClientLog:
         logger.debug("%s: %s", error.name(), text)
         if error.name() in REFUSED:
             self._cluster.lost(self, f"it refuses us ({text})")
+        elif error.name() in NO_TLS:
+            self._cluster.lost(self, f"no TLS connection ({text})")
         elif error.name() == "_ALL_BROKERS_DOWN":
             self._cluster.lost(self, self._reason)
         else:

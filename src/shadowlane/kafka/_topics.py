@@ -11,6 +11,7 @@ from confluent_kafka import KafkaException
 # They are exported, but not declared so.
 from confluent_kafka.admin import ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 
+from shadowlane.errors import TopicMissingError
 from shadowlane.kafka._clients import connected_admin
 from shadowlane.kafka._errors import mapped
 
@@ -153,6 +154,23 @@ def check_topics(settings: KafkaSettings, specs: Sequence[TopicSpec]) -> list[To
         for spec in specs
         for difference in differences(spec, there.get(spec.name), configs.get(spec.name, {}))
     ]
+
+
+def require_topics(settings: KafkaSettings, names: Sequence[str]) -> None:
+    """Find out whether a broker lets us in and has these topics, before any work starts.
+
+    Raises:
+        NotAuthorizedError: the broker does not accept us, or we do not accept its certificate.
+        BrokerUnreachableError: none answered in half a minute.
+        TopicMissingError: a topic is not there.
+    """
+    doing = f"looking for the topics at {settings.bootstrap_servers}"
+    admin = connected_admin(settings, doing, TIMEOUT)
+    with mapped(doing):
+        there = admin.list_topics(timeout=TIMEOUT).topics
+    for name in names:
+        if name not in there:
+            raise TopicMissingError(f"topic {name} does not exist; run: shadowlane topics create")
 
 
 def differences(spec: TopicSpec, partitions: int | None, config: dict[str, str]) -> list[TopicDifference]:

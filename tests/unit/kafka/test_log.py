@@ -104,3 +104,31 @@ def test_librdkafkas_lines_are_at_debug_and_scrubbed(
     log.on_error(KafkaError(KafkaError._AUTHENTICATION, f"no {CANARY}"))
     assert "SASL [rdkafka#1] password ***" in caplog.text
     assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (
+            "APIVERSION_QUERY",
+            "the broker hangs up; check security_protocol, and that Kafka runs (a:1: Disconnected",
+        ),
+        ("UP", "no broker answers"),
+    ],
+)
+def test_a_broker_that_hangs_up_on_a_greeting_is_told_from_one_that_stops(
+    settings: KafkaSettings, cluster: Cluster, caplog: pytest.LogCaptureFixture, state: str, expected: str
+) -> None:
+    """A listener that expects TLS closes without a word: the log is the one place that says so."""
+    log = ClientLog(settings, cluster)
+    log.log(40, "%s [%s] %s", "FAIL", "c#1", f"[thrd:a:1]: a:1: Disconnected (after 1ms in state {state})")
+    log.on_error(DOWN)
+    assert warnings_of(caplog)[0].startswith(f"Kafka at a:1 is lost: {expected}")
+
+
+def test_a_certificate_that_is_not_trusted_is_no_refusal(
+    settings: KafkaSettings, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is we who refuse: nobody should go and look for a wrong password."""
+    ClientLog(settings, cluster).on_error(KafkaError(KafkaError._SSL, "verify failed"))
+    assert warnings_of(caplog) == ["Kafka at a:1 is lost: no TLS connection (verify failed); trying again"]
