@@ -102,6 +102,7 @@ def _summary(report: Report) -> dict[str, object]:
         "agreement_rate": report.agreement_rate,
         "errored": report.errored,
         "error_rate": report.error_rate,
+        "undecodable": report.undecodable,
         "primary_latency_p99_ms": latency.primary.p99_ms if latency else None,
         "shadow_latency_p99_ms": latency.shadow.p99_ms if latency else None,
         "distribution_of": report.distribution_of,

@@ -35,7 +35,7 @@ GROUP BY entry.key ORDER BY sum(entry.value) DESC, entry.key
 _PLACES = """
 SELECT count(DISTINCT (source_topic, source_partition, source_offset)) FROM (
   FROM place
-  UNION ALL SELECT source_topic, source_partition, source_offset FROM error
+  UNION ALL SELECT source_topic, source_partition, source_offset FROM error WHERE NOT is_undecodable
 )
 """
 
@@ -48,6 +48,7 @@ def ledger(lake: OpenLake, scope: Scope) -> Ledger | None:
     )
     if not hooks:
         return None
+    remainder = delivered - _places(lake) if scope.is_whole and scope.run == "live" else None
     return Ledger(
         hooks=hooks,
         still_counting=still_counting,
@@ -58,7 +59,8 @@ def ledger(lake: OpenLake, scope: Scope) -> Ledger | None:
         dropped=dict(lake.rows(_DROPPED)),
         delivered=delivered,
         failed=failed,
-        unexplained=delivered - _places(lake) if scope.is_whole and scope.run == "live" else None,
+        unexplained=None if remainder is None else max(0, remainder),
+        uncounted=None if remainder is None else max(0, -remainder),
     )
 
 

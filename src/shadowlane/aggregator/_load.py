@@ -1,7 +1,9 @@
-"""What the report reads from the lake: two tables of the engine, each request once.
+"""What the report reads from the lake: three tables of the engine, each request once.
 
 `compared` is a request's first comparison, `errored` a request's last error, of requests without any
-comparison: one that failed and was then compared (redriven, say) was compared. A row is first known
+comparison: one that failed and was then compared (redriven, say) was compared. A message that could
+not be decoded is in `undecodable` and no request: no model was asked, and on a topic that several
+models share it need not have been meant for this one. A row is first known
 by where its request lay in Kafka *and* its request_id, so that a topic made anew, whose offsets begin
 at 0 again, hides nothing; a request_id at several places is one request that a client sent again.
 """
@@ -67,6 +69,7 @@ FROM (
     coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))
       AS request,
     nullif(request_id, '') IS NULL AS is_unread,
+    nullif(request_id, '') IS NULL AND coalesce(stage, '') = 'decode' AS is_undecodable,
     coalesce(event_time, failed_at) AS event_time, failed_at,
     source_topic, source_partition, source_offset, landed_partition, landed_offset,
     coalesce(stage, 'unknown') AS stage, coalesce(error_type, 'unknown') AS error_type,
@@ -86,8 +89,8 @@ UNION ALL SELECT source_topic, source_partition, source_offset FROM repeated
 """
 
 # A message that could not be read has no request_id: its place tells whether it was compared later.
-_ERRORED = """
-CREATE TEMP TABLE errored AS
+_UNANSWERED = """
+CREATE TEMP TABLE unanswered AS
 SELECT * FROM error
 WHERE seat = 1
   AND NOT EXISTS (FROM compared WHERE compared.request = error.request)
@@ -98,11 +101,14 @@ WHERE seat = 1
       AND place.source_offset = error.source_offset))
 """
 
+_ERRORED = "CREATE TEMP VIEW errored AS SELECT * FROM unanswered WHERE NOT is_undecodable"
+_UNDECODABLE = "CREATE TEMP VIEW undecodable AS SELECT * FROM unanswered WHERE is_undecodable"
+
 
 def load(lake: OpenLake, scope: Scope, by: Sequence[str]) -> None:
     """Read the scope's comparisons and errors, with the values of the segments in `by`."""
     values = {"shadow": scope.shadow, "run": scope.run, "start": scope.start, "end": scope.end, "by": [*by]}
     lake.load(COMPARISONS.name, _COMPARED, values)
     lake.load(ERRORS.name, _ERROR, values)
-    for statement in (_REPEATED, _FIRST, _PLACES, _ERRORED):
+    for statement in (_REPEATED, _FIRST, _PLACES, _UNANSWERED, _ERRORED, _UNDECODABLE):
         lake.rows(statement)

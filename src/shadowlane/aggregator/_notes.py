@@ -70,6 +70,9 @@ def _of_distributions(report: Report) -> Iterator[str]:
 
 def _of_counts(report: Report) -> Iterator[str]:
     found, many = report.duplicates, _values.many
+    if report.undecodable:
+        messages = many(report.undecodable, "message")
+        yield f"{messages} on the topic could not be read; no model was asked, and none is charged."
     if found.repeated_rows:
         yield f"{many(found.repeated_rows, 'row')} landed again (the same place of the topic): not counted."
     if found.repeated_requests:
@@ -80,8 +83,13 @@ def _of_counts(report: Report) -> Iterator[str]:
     if found.recovered:
         again = many(found.recovered, "request")
         yield f"{again} failed first and came to be compared later: counted as compared."
-    gap = report.ledger.unexplained if report.ledger else None
-    if gap and gap > 0:
-        yield f"{many(gap, 'request')} delivered by the hooks and not in the lake: waiting, or lost."
-    elif gap:
-        yield f"The lake holds {many(-gap, 'request')} more than the hooks' counts say: they may be late."
+    ledger = report.ledger
+    if ledger and ledger.unexplained:
+        unread = ", or among those that could not be read" if report.undecodable else ""
+        missing = many(ledger.unexplained, "request")
+        yield f"{missing} delivered by the hooks and not in the lake: waiting, or lost{unread}."
+    if ledger and ledger.uncounted:
+        yield (
+            f"The lake holds {many(ledger.uncounted, 'request')} more than the hooks' counts say: "
+            "the counts may be late, or other programs publish."
+        )

@@ -48,9 +48,10 @@ FROM compared GROUP BY latency_basis ORDER BY count(*) DESC, latency_basis
 """
 
 _ERRORS = """
-SELECT stage, error_type, count(*), arg_min(message, (event_time, request)),
-  sum(count(*)) OVER (PARTITION BY stage) AS of_stage
-FROM errored GROUP BY stage, error_type ORDER BY of_stage DESC, stage, count(*) DESC, error_type
+SELECT stage, is_undecodable, error_type, count(*), arg_min(message, (event_time, request)),
+  sum(count(*)) OVER (PARTITION BY stage, is_undecodable) AS of_stage
+FROM unanswered GROUP BY stage, is_undecodable, error_type
+ORDER BY is_undecodable, of_stage DESC, stage, count(*) DESC, error_type
 """
 
 _DUPLICATES = """
@@ -58,7 +59,7 @@ SELECT
   (SELECT count(*) FROM repeated WHERE is_same_place),
   (SELECT count(*) FROM repeated WHERE NOT is_same_place),
   (SELECT count(*) FROM error WHERE seat > 1),
-  (SELECT count(*) FROM error WHERE seat = 1) - (SELECT count(*) FROM errored)
+  (SELECT count(*) FROM error WHERE seat = 1) - (SELECT count(*) FROM unanswered)
 """
 
 _VERSIONS = """
@@ -113,21 +114,30 @@ def _latency(requests: int, reported: int, usable: int, quantiles: Sequence[floa
 
 
 def errors(lake: OpenLake, requests: int) -> tuple[ErrorStage, ...]:
-    """The errored requests by stage, and by type within."""
-    by_stage: dict[str, list[tuple[Any, ...]]] = {}
-    for stage, *row in lake.rows(_ERRORS):
-        by_stage.setdefault(stage, []).append(tuple(row))
-    return tuple(_error_stage(stage, rows, requests) for stage, rows in by_stage.items())
+    """The errored requests by stage, and by type within; last, what could not be decoded."""
+    by_stage: dict[tuple[str, bool], list[tuple[Any, ...]]] = {}
+    for stage, is_undecodable, *row in lake.rows(_ERRORS):
+        by_stage.setdefault((stage, not is_undecodable), []).append(tuple(row))
+    return tuple(
+        _error_stage(stage, rows, requests, counted=counted) for (stage, counted), rows in by_stage.items()
+    )
 
 
-def _error_stage(stage: str, rows: list[tuple[Any, ...]], requests: int) -> ErrorStage:
-    count = sum(row[1] for row in rows)
+def undecodable(lake: OpenLake) -> int:
+    """How many messages could not be read as a request."""
+    [(messages,)] = lake.rows("SELECT count(*) FROM undecodable")
+    return int(messages)
+
+
+def _error_stage(stage: str, rows: list[tuple[Any, ...]], requests: int, *, counted: bool) -> ErrorStage:
+    count, whole = sum(row[1] for row in rows), requests if counted else 0
     return ErrorStage(
         stage=stage,
         requests=count,
-        rate=rate(count, requests),
+        counted=counted,
+        rate=rate(count, whole),
         types=tuple(
-            ErrorType(error_type=name, requests=n, rate=rate(n, requests), example=example)
+            ErrorType(error_type=name, requests=n, rate=rate(n, whole), example=example)
             for name, n, example, _ in rows[:_ERROR_TYPES]
         ),
         other_types=sum(row[1] for row in rows[_ERROR_TYPES:]),

@@ -39,6 +39,7 @@ def read_report(lake: str | Path, scope: Scope, *, by: Sequence[str] = ()) -> Re
             agreement_rate=rate(agreements, compared),
             errored=errored,
             error_rate=rate(errored, compared + errored),
+            undecodable=_query.undecodable(tables),
             first_request=first,
             last_request=last,
             latencies=_query.latencies(tables),

@@ -69,7 +69,7 @@ def _report_parts(report: Report) -> Iterator[str]:
             ("stage", "error", "requests", "share"),
             (
                 (
-                    escape(stage.stage),
+                    escape(stage.stage) + ("" if stage.counted else " (not counted)"),
                     escape(each.error_type),
                     f"{each.requests:,}",
                     _values.percent(each.rate),
@@ -110,6 +110,8 @@ def _figures(report: Report) -> str:
         ("agreement", f"{write.percent(report.agreement_rate)} ({report.disagreements:,} disagreements)"),
         ("error rate", write.percent(report.error_rate)),
     ]
+    if report.undecodable:
+        rows.append(("not readable", _values.unreadable(report.undecodable)))
     if latency:
         for level in ("p50_ms", "p95_ms", "p99_ms"):
             primary, shadow = getattr(latency.primary, level), getattr(latency.shadow, level)

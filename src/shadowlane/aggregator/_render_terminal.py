@@ -83,6 +83,8 @@ def _totals(report: Report) -> RenderableType:
         ("Agreement", f"{_values.percent(report.agreement_rate)}   {report.disagreements:,} disagreements"),
         ("Error rate", _values.percent(report.error_rate)),
     ]
+    if report.undecodable:
+        lines.append(("Not readable", _values.unreadable(report.undecodable)))
     if report.ledger:
         ledger = report.ledger
         lines.append(("Observed", f"{ledger.observed:,} = {_seen(ledger)}"))
@@ -178,7 +180,7 @@ def _errors(report: Report) -> Iterable[RenderableType]:
                 Text(_values.visible(stage.stage, 12) if place == 0 else ""),
                 Text(_values.visible(each.error_type, 30)),
                 f"{each.requests:,}",
-                _values.percent(each.rate),
+                _values.percent(each.rate) if stage.counted else "not counted",
                 Text(_values.visible(each.example, 36)),
             )
         if stage.other_types:

@@ -56,6 +56,7 @@ class ErrorStage:
 
     stage: str
     requests: int
+    counted: bool  # False: messages that could not be decoded, in no count of requests and in no rate
     rate: float | None
     types: tuple[ErrorType, ...]
     other_types: int  # requests with a type beyond the most frequent ones
@@ -133,6 +134,7 @@ class Ledger:
     #: Delivered, and neither compared nor failed: waiting, or lost. None where a window or another run
     #: than `live` makes the two counts incomparable.
     unexplained: int | None
+    uncounted: int | None  # in the lake, and beyond what the hooks' counts say; None as above
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +178,7 @@ class Report:
     agreement_rate: float | None
     errored: int
     error_rate: float | None
+    undecodable: int  # messages of the topic that could not be read: no request, and no model was asked
     first_request: datetime | None
     last_request: datetime | None
     latencies: tuple[LatencyBasis, ...]

@@ -29,6 +29,11 @@ def many(value: int, noun: str) -> str:
     return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
 
 
+def unreadable(messages: int) -> str:
+    """What is said of messages that could not be decoded, beside the figures that they are not in."""
+    return f"{many(messages, 'message')} on the topic; no model was asked, not counted"
+
+
 def percent(value: float | None, decimals: int = 2) -> str:
     """A rate as 99.12 %. What is not all is never written as 100 %, nor what is not none as 0 %."""
     if value is None:

@@ -233,6 +233,32 @@ def test_errors_by_stage_and_type(tmp_path: Path) -> None:
     assert report.errors[0].types[1].example == "too long"
 
 
+def test_messages_that_could_not_be_read_are_no_requests(tmp_path: Path) -> None:
+    """Rubbish on a shared topic is shown and counted apart: no model was asked, so none is charged."""
+    rubbish = [
+        error(n, request_id=None, event_time=None, stage="decode", error_type="ForeignMessageError")
+        for n in range(300, 310)
+    ]
+    rows = [comparison(n) for n in range(299)]
+    report = report_of(tmp_path, rows, [error(299), *rubbish], [hook("a", delivered=300)])
+    assert (report.requests, report.errored, report.error_rate) == (300, 1, 1 / 300)
+    assert report.undecodable == 10
+    assert [(each.stage, each.requests, each.counted, each.rate) for each in report.errors] == [
+        ("predict", 1, True, 1 / 300),
+        ("decode", 10, False, None),
+    ]
+    assert report.last_request == NOON + timedelta(seconds=299)
+    assert report.ledger is not None
+    assert (report.ledger.unexplained, report.ledger.uncounted) == (0, 0)
+
+
+def test_a_lake_that_holds_more_than_was_counted(tmp_path: Path) -> None:
+    """Nothing is unexplained then, and never less than nothing: the surplus is a figure of its own."""
+    ledger = report_of(tmp_path, [comparison(n) for n in range(30)], [], [hook("a", delivered=20)]).ledger
+    assert ledger is not None
+    assert (ledger.unexplained, ledger.uncounted) == (0, 10)
+
+
 def test_many_types_of_error_are_added_up(tmp_path: Path) -> None:
     """Types beyond the most frequent ones are counted together, none is lost."""
     [stage] = report_of(tmp_path, [], [error(n, error_type=f"E{n:02}") for n in range(14)]).errors

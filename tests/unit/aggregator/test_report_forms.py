@@ -286,6 +286,17 @@ def test_the_page_needs_nothing_else(small: Report) -> None:
     assert "default-src 'none'; style-src 'sha256-" in text
 
 
+def test_every_form_sets_unreadable_messages_apart(tmp_path: Path) -> None:
+    """They stand under the errors by stage, marked as not counted, and are said in words."""
+    bad = error(2, request_id=None, event_time=None, stage="decode")
+    of = read_report(land(tmp_path, [comparison(1)], [bad]), Scope("ranker", "challenger"))
+    assert json.loads(report_to_json(of))["undecodable"] == 1
+    for text in (printed(of), report_to_markdown(of), report_to_html(of)):
+        assert "decode" in text
+        assert "not counted" in text
+        assert "1 message on the topic could not be read; no model was asked" in text
+
+
 @pytest.mark.parametrize("gated", [True, False])
 def test_the_page_is_well_formed(small: Report, hostile: Report, gated: bool) -> None:
     """Every tag is closed in order, and no id is given twice."""

@@ -22,6 +22,7 @@ _LEDGER = Ledger(
     delivered=9,
     failed=0,
     unexplained=0,
+    uncounted=0,
 )
 _PAIRS = (
     VersionPair(model_version="1", shadow_version="2", compared=9_000),
@@ -52,6 +53,7 @@ def test_a_plain_report_needs_no_words() -> None:
         (report(scores=scores(0.1, shadow_not_finite=1)), "1 score of the shadow NaN or infinite"),
         (report(scores=scores(0.1, one_sided=2)), "Only one of the two models gave a score on 2 requests."),
         (report(scores=_CROWDED), "99.9 % of the scores lie in one bin: a few far values stretch it"),
+        (report(undecodable=10), "10 messages on the topic could not be read; no model was asked"),
         (report(duplicates=replace(_NONE, repeated_rows=1)), "1 row landed again"),
         (report(duplicates=replace(_NONE, repeated_requests=2)), "2 comparisons of a request_id seen before"),
         (report(duplicates=replace(_NONE, repeated_errors=3)), "3 earlier errors of the same request"),
@@ -60,7 +62,7 @@ def test_a_plain_report_needs_no_words() -> None:
             report(ledger=replace(_LEDGER, unexplained=5)),
             "5 requests delivered by the hooks and not in the lake",
         ),
-        (report(ledger=replace(_LEDGER, unexplained=-6)), "The lake holds 6 requests more"),
+        (report(ledger=replace(_LEDGER, uncounted=6)), "The lake holds 6 requests more"),
     ],
 )
 def test_what_is_out_of_the_ordinary_is_said(of: Report, said: str) -> None:

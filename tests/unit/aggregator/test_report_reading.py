@@ -136,7 +136,7 @@ def test_an_unread_message_compared_later_is_found_by_its_place(tmp_path: Path) 
     unread = {"request_id": None, "event_time": None, "stage": "decode"}
     land(tmp_path, [comparison(1)], [error(1, **unread), error(2, **unread), error(3, **unread)])
     report = read(tmp_path)
-    assert (report.compared, report.errored) == (1, 2)
+    assert (report.compared, report.errored, report.undecodable) == (1, 0, 2)
 
 
 def test_the_last_error_of_a_request_counts(tmp_path: Path) -> None:
