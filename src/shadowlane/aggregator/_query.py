@@ -71,13 +71,20 @@ _COMPARATORS = """
 SELECT comparator FROM compared WHERE comparator IS NOT NULL GROUP BY ALL ORDER BY count(*) DESC, comparator
 """
 
+# Between different labels the difference of the confidences says nothing (two sure models that
+# contradict each other have none), so those rank by how sure the two are together.
 # A difference that is no number is the largest of all; one that was never a number comes last.
 _LARGEST = """
 SELECT request, epoch_us(event_time),
   primary_score, primary_label, primary_vector, primary_ranking,
-  shadow_score, shadow_label, shadow_vector, shadow_ranking, difference
-FROM compared WHERE NOT agreement
-ORDER BY abs(difference) DESC NULLS LAST, event_time, request LIMIT 10
+  shadow_score, shadow_label, shadow_vector, shadow_ranking,
+  CASE WHEN NOT is_flip THEN difference END
+FROM (SELECT *, primary_label IS DISTINCT FROM shadow_label AS is_flip FROM compared WHERE NOT agreement)
+ORDER BY is_flip DESC,
+  CASE WHEN is_flip THEN coalesce(primary_score, 0) + coalesce(shadow_score, 0) ELSE abs(difference) END
+    DESC NULLS LAST,
+  event_time, request
+LIMIT 10
 """
 
 
@@ -169,7 +176,7 @@ def comparators(lake: OpenLake) -> tuple[str, ...]:
 
 
 def largest_disagreements(lake: OpenLake) -> tuple[Disagreement, ...]:
-    """The ten requests on which the two are furthest apart."""
+    """The ten requests on which the two are furthest apart, in the order that `DISAGREEMENT_ORDER` tells."""
     return tuple(
         Disagreement(
             request_id=request,

@@ -15,7 +15,7 @@ from shadowlane.aggregator import _charts, _values
 from shadowlane.aggregator._checks import Check
 from shadowlane.aggregator._gate import GateResult
 from shadowlane.aggregator._notes import notes
-from shadowlane.aggregator._report import Report
+from shadowlane.aggregator._report import DISAGREEMENT_ORDER, Report
 from shadowlane.aggregator._statistics import BINS, QUANTILE_METHOD
 
 _HERE = Path(__file__).parent
@@ -56,6 +56,7 @@ def report_to_html(report: Report, gate: GateResult | None = None) -> str:
         style=Markup(style),  # noqa: S704 - this package's own file
         style_hash=base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
         charts=_charts,
+        disagreement_order=DISAGREEMENT_ORDER,
         bins=BINS,
         quantile_method=QUANTILE_METHOD,
         version=__version__,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from shadowlane.aggregator import _values
 from shadowlane.aggregator._gate import GateResult
 from shadowlane.aggregator._notes import notes
-from shadowlane.aggregator._report import Report, Segment
+from shadowlane.aggregator._report import DISAGREEMENT_ORDER, Report, Segment
 
 VERDICTS = {
     "promote": "✅ PROMOTE",
@@ -83,6 +83,7 @@ def _report_parts(report: Report) -> Iterator[str]:
         yield _segment(segment)
     if report.largest_disagreements:
         yield "## Largest disagreements"
+        yield DISAGREEMENT_ORDER
         yield _table(
             ("request", "primary", "shadow", "difference"),
             (

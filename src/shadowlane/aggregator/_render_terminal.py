@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from shadowlane.aggregator import _values
 from shadowlane.aggregator._gate import GateResult
 from shadowlane.aggregator._notes import notes
-from shadowlane.aggregator._report import Latency, Ledger, Report, Segment
+from shadowlane.aggregator._report import DISAGREEMENT_ORDER, Latency, Ledger, Report, Segment
 from shadowlane.errors import MissingExtraError
 
 try:
@@ -229,6 +229,7 @@ def _disagreements(report: Report) -> Iterable[RenderableType]:
         )
     yield Text()
     yield table
+    yield Padding(Text(DISAGREEMENT_ORDER, "dim"), (0, 1))
 
 
 def _notes(report: Report) -> Iterable[RenderableType]:

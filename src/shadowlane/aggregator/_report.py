@@ -16,6 +16,11 @@ from shadowlane.schemas import Prediction
 #: A group of fewer requests than this is marked as small: its rates say little.
 SMALL_GROUP = 100
 
+#: How the largest disagreements are put in order, for those who read them.
+DISAGREEMENT_ORDER = (
+    "Different labels first, by the sum of both confidences; then by the size of the difference."
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
@@ -164,7 +169,7 @@ class Disagreement:
     event_time: datetime | None
     primary: Prediction
     shadow: Prediction
-    difference: float | None
+    difference: float | None  # None between different labels: their scores are not of the same thing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -353,10 +353,13 @@ def test_a_window_leaves_the_remainder_unknown(tmp_path: Path) -> None:
 
 
 def test_the_largest_disagreements(tmp_path: Path) -> None:
-    """The ten furthest apart come first, whichever is higher; one that is no number before all."""
+    """The ten furthest apart come first, whichever is higher; one that is no number before all.
+
+    A pair without any difference comes last.
+    """
     rows = [
         *(comparison(n, agreement=False, difference=n / 10 * (-1) ** n) for n in range(1, 13)),
-        comparison(20, agreement=False, difference=None, primary_label="a", shadow_label="b"),
+        comparison(20, agreement=False, difference=None),
         comparison(21, agreement=False, difference=NAN, shadow_score=NAN),
         comparison(22, agreement=True, difference=99.0),
     ]
@@ -364,6 +367,28 @@ def test_the_largest_disagreements(tmp_path: Path) -> None:
     assert [each.request_id for each in found] == ["r21", *(f"r{n}" for n in range(12, 3, -1))]
     assert found[1].difference == 1.2
     assert found[1].primary == Prediction(score=0.5)
+
+
+def test_a_confident_flip_is_the_worst_disagreement(tmp_path: Path) -> None:
+    """Different labels rank by how sure the two models are together, and show no signed difference."""
+
+    def flip(n: int, primary: float | None, shadow: float | None, **changes: Any) -> Row:
+        found = {"primary_label": "fraud", "shadow_label": "ok", "agreement": False, **changes}
+        difference = (shadow or 0) - (primary or 0)
+        return comparison(n, primary_score=primary, shadow_score=shadow, difference=difference, **found)
+
+    rows = [
+        flip(1, 0.6, 0.9),
+        flip(2, 0.99, 0.99),
+        flip(3, 0.51, 0.52),
+        flip(4, None, None),
+        flip(5, 0.1, 0.99, shadow_label="fraud"),
+        flip(6, 0.1, 0.5, shadow_label="fraud"),
+    ]
+    found = report_of(tmp_path, rows).largest_disagreements
+    assert [each.request_id for each in found] == ["r2", "r1", "r3", "r4", "r5", "r6"]
+    assert [each.difference for each in found[:4]] == [None] * 4
+    assert [each.difference for each in found[4:]] == pytest.approx([0.89, 0.4])
 
 
 def test_long_vectors_and_rankings_are_cut(tmp_path: Path) -> None:

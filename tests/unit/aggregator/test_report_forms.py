@@ -286,6 +286,12 @@ def test_the_page_needs_nothing_else(small: Report) -> None:
     assert "default-src 'none'; style-src 'sha256-" in text
 
 
+def test_every_form_says_how_disagreements_are_ordered(small: Report) -> None:
+    """Which disagreement is the largest is a choice: it is told beside the table."""
+    for text in (printed(small), report_to_markdown(small), report_to_html(small)):
+        assert "Different labels first, by the sum of both confidences" in text
+
+
 def test_every_form_sets_unreadable_messages_apart(tmp_path: Path) -> None:
     """They stand under the errors by stage, marked as not counted, and are said in words."""
     bad = error(2, request_id=None, event_time=None, stage="decode")
