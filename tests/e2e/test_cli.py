@@ -136,6 +136,8 @@ def test_damaged_data_is_no_verdict(run: Callable[..., Result], tmp_path: Path) 
         (("report", "--model", "a", "--shadow", "b", "--format", "pdf"), "pdf"),
         (("worker", "--model", "a", "--shadow", "b", "--load", "x", "--comparator", "exact"), "'exact'"),
         (("gate", "--model", "a", "--shadow", "b", "--format", "html"), "shadowlane report"),
+        (("gate", "--model", "a", "--shadow", "b", "--from", "yesterday"), "2026-03-01T14:30"),
+        (("report", "--model", "a", "--shadow", "b", "--to", "0001-01-01T00:00+10:00"), "2026-03-01T14:30"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(
@@ -171,6 +173,39 @@ def test_a_window_is_read_in_utc_from_an_ascii_terminal(run: Callable[..., Resul
     assert json.loads(seen.stdout)["compared"] == 50
     before = run("report", *SCOPE, path, "--to", "2020-01-01T00:00:00+0200", PYTHONIOENCODING="ascii")
     assert "NO DATA" in before.stdout
+
+
+@pytest.mark.parametrize(
+    "start", ["2020-01-01T10:10", "2020-01-01 10:10", "2020-01-01T10:10Z", "2020-01-01 10:10:00 +00:00"]
+)
+def test_a_time_is_read_as_people_write_it(run: Callable[..., Result], tmp_path: Path, start: str) -> None:
+    """Without seconds, with a space for the T, with a zone or without one: it is the same time."""
+    seen = run("report", *SCOPE, str(tmp_path), "--from", start, "--format", "json")
+    assert json.loads(seen.stdout)["scope"]["start"] == "2020-01-01T10:10:00Z"
+
+
+@pytest.mark.parametrize("output", ["nowhere/x.html", "/proc/x", "."])
+def test_a_file_that_cannot_be_written_is_a_sentence(
+    run: Callable[..., Result], tmp_path: Path, output: str
+) -> None:
+    """A folder that is not there, or that takes no file: the file is named, and exit code 1."""
+    result = run("report", *SCOPE, str(tmp_path), "--format", "html", "-o", output)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1
+    assert f"shadowlane: cannot write {output}: " in result.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="has no device that is always full")
+@pytest.mark.parametrize("arguments", [("gate",), ("report",), ("report", "--format", "json")])
+def test_an_output_that_is_full_is_a_sentence(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """What cannot be printed is an error, said once, with exit code 1."""
+    command = [sys.executable, "-m", "shadowlane", *arguments, *SCOPE, str(tmp_path)]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        result = subprocess.run(
+            command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=120
+        )
+    assert result.returncode == 1
+    assert result.stderr == "shadowlane: cannot write to standard output: No space left on device\n"
 
 
 def test_a_report_in_each_form(run: Callable[..., Result], tmp_path: Path) -> None:

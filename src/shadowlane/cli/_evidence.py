@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,18 +15,36 @@ import typer
 from rich.console import Console
 
 from shadowlane.cli._options import Config, Format, Lake, Model, Run, Shadow, settings
-from shadowlane.errors import SettingsError
+from shadowlane.errors import SettingsError, ShadowlaneError
 
 if TYPE_CHECKING:
     from shadowlane.aggregator import GateResult, Report
 
-_TIMES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+
+def _moment(text: str) -> datetime:
+    """A time as people write it; one that names no zone is in UTC."""
+    try:
+        moment = datetime.fromisoformat(re.sub(r"\s+(?=[Z+-])", "", text.strip()))
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is no time; write 2026-03-01, 2026-03-01T14:30 or 2026-03-01T14:30:00+02:00"
+        ) from None
+
 
 Start = Annotated[
     datetime | None,
-    typer.Option("--from", formats=_TIMES, help="Requests from this time on (UTC, or with a zone)."),
+    typer.Option(
+        "--from",
+        parser=_moment,
+        metavar="TIME",
+        help="Requests from this time on: 2026-03-01 or 2026-03-01T14:30, UTC or with a zone (Z, +02:00).",
+    ),
 ]
-End = Annotated[datetime | None, typer.Option("--to", formats=_TIMES, help="Requests before this time.")]
+End = Annotated[
+    datetime | None,
+    typer.Option("--to", parser=_moment, metavar="TIME", help="Requests before this time."),
+]
 By = Annotated[
     list[str] | None, typer.Option("--by", help="Break the figures down by this segment; may be repeated.")
 ]
@@ -83,11 +106,12 @@ def gate(
         raise SettingsError("the gate prints table, json or markdown; for a page, see: shadowlane report")
     figures = _read(settings(lake=lake, config=config).lake, model, shadow, run, start, end, None)
     result = _decide(figures, policy)
-    if form is Format.table:
-        print_gate(result, Console())
-    else:
-        write = aggregator.gate_to_json if form is Format.json else aggregator.gate_to_markdown
-        typer.echo(write(result))
+    with _printing():
+        if form is Format.table:
+            print_gate(result, Console())
+        else:
+            write = aggregator.gate_to_json if form is Format.json else aggregator.gate_to_markdown
+            typer.echo(write(result))
     raise typer.Exit(result.exit_code)
 
 
@@ -112,12 +136,7 @@ def _read(
 ) -> Report:
     from shadowlane.aggregator import Scope, read_report  # noqa: PLC0415 - an extra brings them
 
-    return read_report(lake, Scope(model, shadow, run, _in_utc(start), _in_utc(end)), by=by or ())
-
-
-def _in_utc(moment: datetime | None) -> datetime | None:
-    """A time that names no zone is in UTC."""
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+    return read_report(lake, Scope(model, shadow, run, start, end), by=by or ())
 
 
 def _decide(figures: Report, policy: Path | None) -> GateResult:
@@ -131,7 +150,8 @@ def _show(figures: Report, verdict: GateResult, form: Format, output: Path | Non
     from shadowlane.aggregator.terminal import print_report  # noqa: PLC0415 - the same
 
     if form is Format.table and output is None:
-        print_report(figures, Console(), verdict)
+        with _printing():
+            print_report(figures, Console(), verdict)
         return
     if form is Format.table:
         raise SettingsError(
@@ -143,7 +163,25 @@ def _show(figures: Report, verdict: GateResult, form: Format, output: Path | Non
         Format.html: lambda: aggregator.report_to_html(figures, verdict),
     }[form]()
     if output is None:
-        typer.echo(text)
-    else:
+        with _printing():
+            typer.echo(text)
+        return
+    try:
         output.write_text(text, encoding="utf-8")
-        typer.echo(f"written to {output}", err=True)
+    except OSError as error:
+        raise ShadowlaneError(f"cannot write {output}: {error.strerror}; nothing was reported") from error
+    typer.echo(f"written to {output}", err=True)
+
+
+@contextmanager
+def _printing() -> Iterator[None]:
+    """Standard output that cannot be written (a full disk, say) is an error in a sentence."""
+    try:
+        yield
+    except BrokenPipeError:  # the reader has left; that is no failure to tell of
+        raise
+    except OSError as error:
+        # Python tries once more as it ends, and would print a second error.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ShadowlaneError(f"cannot write to standard output: {error.strerror}") from error
