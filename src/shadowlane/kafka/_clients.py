@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from pathlib import Path
@@ -16,8 +17,11 @@ from shadowlane.kafka._log import HANG_UP, ClientLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from threading import Event
 
     from shadowlane.settings import KafkaSettings
+
+log = logging.getLogger("shadowlane.kafka")
 
 Client = TypeVar("Client", Producer, Consumer, AdminClient)
 #: How long to look for a broker before saying that none answers.
@@ -49,8 +53,10 @@ def make_admin(settings: KafkaSettings, **config: Any) -> AdminClient:
     return _make(AdminClient, settings, {"log_level": 0} | config)
 
 
-def connected_admin(settings: KafkaSettings, doing: str, patience: float | None = None) -> AdminClient:
-    """An admin client that has found a broker; else the true reason why not.
+def connected_admin(
+    settings: KafkaSettings, doing: str, patience: float | None = None, stop: Event | None = None
+) -> AdminClient:
+    """An admin client that has found a broker; else the true reason why not. `stop` ends the search.
 
     librdkafka calls it a timeout when a broker refuses us: only its error callback and its log tell why.
     """
@@ -63,8 +69,11 @@ def connected_admin(settings: KafkaSettings, doing: str, patience: float | None 
             admin.list_topics(timeout=step)
         except KafkaException as failure:
             admin.poll(0)
-            if reasons.refusal or time.monotonic() > deadline:
+            stopped = stop is not None and stop.is_set()
+            if reasons.refusal or stopped or time.monotonic() > deadline:
                 raise to_error(reasons.refusal or reasons.last or failure.args[0], doing) from failure
+            if step == LONGEST_STEP / 2:  # after some seconds, and once
+                log.warning("no broker at %s answers yet; still trying", settings.bootstrap_servers)
             step = min(2 * step, LONGEST_STEP)
         else:
             return admin

@@ -18,6 +18,7 @@ from shadowlane.kafka._errors import mapped
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from concurrent.futures import Future
+    from threading import Event
 
     from confluent_kafka.admin import AdminClient, TopicMetadata  # type: ignore[attr-defined]
 
@@ -156,8 +157,10 @@ def check_topics(settings: KafkaSettings, specs: Sequence[TopicSpec]) -> list[To
     ]
 
 
-def require_topics(settings: KafkaSettings, names: Sequence[str]) -> None:
+def require_topics(settings: KafkaSettings, names: Sequence[str], stop: Event | None = None) -> None:
     """Find out whether a broker lets us in and has these topics, before any work starts.
+
+    `stop` ends the wait for a broker.
 
     Raises:
         NotAuthorizedError: the broker does not accept us, or we do not accept its certificate.
@@ -165,7 +168,7 @@ def require_topics(settings: KafkaSettings, names: Sequence[str]) -> None:
         TopicMissingError: a topic is not there.
     """
     doing = f"looking for the topics at {settings.bootstrap_servers}"
-    admin = connected_admin(settings, doing, TIMEOUT)
+    admin = connected_admin(settings, doing, TIMEOUT, stop)
     with mapped(doing):
         there = admin.list_topics(timeout=TIMEOUT).topics
     for name in names:

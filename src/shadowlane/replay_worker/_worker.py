@@ -96,7 +96,7 @@ def run_worker(
     predictor = Predictor(load_model(plan.source), batch=plan.batch)
     topics = TopicNames(kafka.topic_prefix)
     group = topics.prefix + plan.target.group
-    require_topics(kafka, [topics.requests])
+    require_topics(kafka, [topics.requests], stop)
     consumer = make_consumer(kafka, group, **_consumer_config(plan))
     outbox = Outbox(kafka, f"{group}.{worker_id}")
     progress, recent, attempts = Progress(), Recent(plan.ceiling.after), 0
