@@ -118,6 +118,19 @@ def test_no_data_is_its_own_verdict(run: Callable[..., Result]) -> None:
     assert "NO DATA" in result.stdout
 
 
+def test_a_gate_without_data_says_what_the_lake_knows(run: Callable[..., Result], tmp_path: Path) -> None:
+    """An absent folder, a plain file and a misspelt model each have their sentence beside the verdict."""
+    (tmp_path / "file").write_text("no folder")
+    for path in ("nowhere", "file"):
+        assert "The lake has no table of comparisons yet" in run("gate", *SCOPE, path).stdout
+    misspelt = ("--model", "frod", "--shadow", "boosting-2", "--lake", str(lake(tmp_path, 9)))
+    result = run("gate", *misspelt)
+    assert result.returncode == 4
+    assert "the lake knows: fraud → boosting-2." in " ".join(result.stdout.split())
+    [note] = json.loads(run("gate", *misspelt, "--format", "json").stdout)["notes"]
+    assert "the lake knows: fraud → boosting-2." in note
+
+
 def test_damaged_data_is_no_verdict(run: Callable[..., Result], tmp_path: Path) -> None:
     """A file that was cut is an error that names it: exit code 5, nothing on standard output."""
     path = lake(tmp_path, 100)

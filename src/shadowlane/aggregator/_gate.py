@@ -18,6 +18,7 @@ from typing import Literal
 
 from shadowlane import __version__
 from shadowlane.aggregator._checks import Check, run_checks
+from shadowlane.aggregator._notes import notes
 from shadowlane.aggregator._policy import Policy
 from shadowlane.aggregator._report import Report
 
@@ -32,6 +33,7 @@ class GateResult:
 
     verdict: Verdict
     checks: tuple[Check, ...]
+    notes: tuple[str, ...]  # what must be known to read the figures right
     report_summary: Mapping[str, object]
     policy: Policy
     table_versions: Mapping[str, int | None]
@@ -69,6 +71,7 @@ def decide(report: Report, policy: Policy, decided_at: datetime) -> GateResult:
     return GateResult(
         verdict=_verdict(report, checks),
         checks=checks,
+        notes=notes(report),
         report_summary=_summary(report),
         policy=policy,
         table_versions=report.table_versions,

@@ -8,6 +8,8 @@ from shadowlane.aggregator import _values
 from shadowlane.aggregator._report import Report
 
 _CROWDED = 0.98
+_MANY_LOST = 0.01
+_KNOWN_RUNS = 12
 
 _TIMED = {
     "warmup": "among the first calls after a load (warm-up)",
@@ -19,7 +21,13 @@ def notes(report: Report) -> tuple[str, ...]:
     """The sentences, in plain text; names from data are made visible."""
     return tuple(
         note
-        for part in (_of_data(report), _of_latency(report), _of_distributions(report), _of_counts(report))
+        for part in (
+            _of_data(report),
+            _of_latency(report),
+            _of_distributions(report),
+            _of_counts(report),
+            _of_ledger(report),
+        )
         for note in part
     )
 
@@ -27,6 +35,8 @@ def notes(report: Report) -> tuple[str, ...]:
 def _of_data(report: Report) -> Iterator[str]:
     if report.table_versions.get("comparisons") is None:
         yield "The lake has no table of comparisons yet: nothing has landed, or this is another folder."
+    if report.known_runs:
+        yield _instead(report)
     if len(report.versions) > 1:
         pairs = ", ".join(
             f"{_values.visible(each.model_version) or '(none)'} against "
@@ -37,6 +47,19 @@ def _of_data(report: Report) -> Iterator[str]:
     if len(report.comparators) > 1:
         rules = ", ".join(_values.visible(name) for name in report.comparators)
         yield f"Agreement was decided by several comparators: {rules}."
+
+
+def _instead(report: Report) -> str:
+    scope, known = report.scope, report.known_runs
+    window = "" if scope.is_whole else " in this window"
+    shown = ", ".join(
+        f"{_values.visible(each.model)} → {_values.visible(each.shadow)}"
+        + ("" if each.run == "live" else f" (run {_values.visible(each.run)})")
+        for each in known[:_KNOWN_RUNS]
+    )
+    more = f" and {len(known) - _KNOWN_RUNS:,} more" if len(known) > _KNOWN_RUNS else ""
+    asked = f"{scope.model} → {scope.shadow}, run {scope.run},"
+    return f"No request of {asked} is in the lake{window}; the lake knows: {shown}{more}."
 
 
 def _of_latency(report: Report) -> Iterator[str]:
@@ -83,12 +106,31 @@ def _of_counts(report: Report) -> Iterator[str]:
     if found.recovered:
         again = many(found.recovered, "request")
         yield f"{again} failed first and came to be compared later: counted as compared."
-    ledger = report.ledger
-    if ledger and ledger.unexplained:
+
+
+def _of_ledger(report: Report) -> Iterator[str]:
+    ledger, many = report.ledger, _values.many
+    if not ledger:
+        return
+    lost = sum(ledger.dropped.values()) + ledger.failed
+    if ledger.observed and lost / ledger.observed > _MANY_LOST:
+        yield (
+            f"{_values.percent(lost / ledger.observed, 1)} of the observed requests were dropped or "
+            "could not be delivered. Drops are not random (they come with load and large requests): "
+            "the figures may not speak for all requests."
+        )
+    open_ends = max(0, ledger.published - ledger.delivered - ledger.failed)
+    if ledger.still_counting and (open_ends or ledger.uncounted):
+        yield (
+            f"The counts of {many(ledger.still_counting, 'hook')} end early: the last entry is not a final "
+            "one (still running, or ended without closing). What came later is in no count"
+            + (f", and the end of {many(open_ends, 'published request')} is unknown." if open_ends else ".")
+        )
+    if ledger.unexplained:
         unread = ", or among those that could not be read" if report.undecodable else ""
         missing = many(ledger.unexplained, "request")
         yield f"{missing} delivered by the hooks and not in the lake: waiting, or lost{unread}."
-    if ledger and ledger.uncounted:
+    if ledger.uncounted:
         yield (
             f"The lake holds {many(ledger.uncounted, 'request')} more than the hooks' counts say: "
             "the counts may be late, or other programs publish."

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shadowlane.aggregator import _distributions, _query, _segments
+from shadowlane.aggregator._known import known_runs
 from shadowlane.aggregator._ledger import ledger
 from shadowlane.aggregator._load import load
 from shadowlane.aggregator._reader import open_lake
@@ -31,6 +32,7 @@ def read_report(lake: str | Path, scope: Scope, *, by: Sequence[str] = ()) -> Re
         for place, name in enumerate(by):
             _segments.check(tables, name, place)
         compared, agreements, errored, first, last = _query.totals(tables)
+        is_empty = compared + errored == 0
         return Report(
             scope=scope,
             table_versions=tables.versions,
@@ -52,4 +54,5 @@ def read_report(lake: str | Path, scope: Scope, *, by: Sequence[str] = ()) -> Re
             versions=_query.versions(tables),
             comparators=_query.comparators(tables),
             largest_disagreements=_query.largest_disagreements(tables),
+            known_runs=known_runs(tables) if is_empty else (),
         )

@@ -7,7 +7,7 @@ commits that lost. What the log lists must be there, as long as the log says; el
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +41,7 @@ class TableFiles:
     name: str
     version: int | None
     files: tuple[str, ...]
+    by_model: Mapping[str, tuple[str, ...]]  # the files of every model, not looked at
 
 
 class OpenLake:
@@ -85,6 +86,15 @@ class OpenLake:
         except duckdb.OutOfMemoryException as error:
             raise LakeError(f"too little memory for this report: {error}") from error
 
+    def peek(self, statement: str, files: Sequence[str]) -> list[tuple[Any, ...]]:
+        """The rows of a query over files that no figure rests on: none where they cannot be read."""
+        try:
+            return self._connection.execute(
+                statement, {"files": [_literal(file) for file in files]}
+            ).fetchall()
+        except duckdb.Error:
+            return []
+
     def _blame(self, table: str) -> None:
         """Find the file that cannot be read, by reading each alone and whole."""
         for file in self.tables[table].files:
@@ -128,13 +138,22 @@ def _table_files(path: Path, spec: TableSpec, scope: Scope) -> TableFiles:
     except TableNotFoundError:
         if path.is_dir() and any(path.rglob("*.parquet")):
             raise DamagedLakeError(f"{path} has files and no readable _delta_log: not a table") from None
-        return TableFiles(spec.name, None, ())
+        return TableFiles(spec.name, None, (), {})
     except Exception as error:  # old releases of the library raise bare ones
         raise DamagedLakeError(f"the log of {path} cannot be read: {error}") from error
     if listed and not {"partition.model", "partition.date"} <= listed[0].keys():
         raise DamagedLakeError(f"{path} is not partitioned by model and date: another program's table?")
     wanted = [entry for entry in listed if _is_wanted(entry, spec, scope)]
-    return TableFiles(spec.name, table.version(), tuple(sorted(_checked(path, entry) for entry in wanted)))
+    files = tuple(sorted(_checked(path, entry) for entry in wanted))
+    return TableFiles(spec.name, table.version(), files, _by_model(path, listed))
+
+
+def _by_model(path: Path, listed: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
+    models = {entry["partition.model"] for entry in listed} - {None}
+    return {
+        model: tuple(str(path / entry["path"]) for entry in listed if entry["partition.model"] == model)
+        for model in models
+    }
 
 
 def _is_wanted(entry: Mapping[str, Any], spec: TableSpec, scope: Scope) -> bool:

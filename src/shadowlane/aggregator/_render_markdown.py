@@ -39,7 +39,7 @@ def gate_to_markdown(result: GateResult) -> str:
         f"Decided {_values.moment(result.decided_at)} by shadowlane {result.software_version}, "
         f"policy `{result.policy.digest}`, tables {_versions(result)}."
     )
-    return "\n\n".join([title, *_gate_parts(result, "##"), evidence]) + "\n"
+    return "\n\n".join([title, *_gate_parts(result, "##"), *_notes(result.notes), evidence]) + "\n"
 
 
 def escape(text: str, longest: int = 160) -> str:
@@ -96,11 +96,14 @@ def _report_parts(report: Report) -> Iterator[str]:
                 for each in report.largest_disagreements
             ),
         )
-    remarks = notes(report)
+    yield from _notes(notes(report))
+    yield f"Tables {_versions(report)}."
+
+
+def _notes(remarks: Sequence[str]) -> Iterator[str]:
     if remarks:
         yield "## To know"
         yield "\n".join(f"- {escape(note, 1000)}" for note in remarks)
-    yield f"Tables {_versions(report)}."
 
 
 def _figures(report: Report) -> str:

@@ -54,13 +54,14 @@ def print_report(report: Report, console: Console, gate: GateResult | None = Non
         *_labels(report),
         *_errors(report),
     ]
-    parts += [*(_segment(segment) for segment in report.segments), *_disagreements(report), *_notes(report)]
+    parts += [*(_segment(segment) for segment in report.segments), *_disagreements(report)]
+    parts += _notes(notes(report))
     console.print(Group(*parts), width=min(console.width, WIDTH))
 
 
 def print_gate(result: GateResult, console: Console) -> None:
     """Print the verdict and its checks."""
-    console.print(_verdict(result), width=min(console.width, WIDTH))
+    console.print(Group(_verdict(result), *_notes(result.notes)), width=min(console.width, WIDTH))
 
 
 def _verdict(gate: GateResult) -> RenderableType:
@@ -232,8 +233,7 @@ def _disagreements(report: Report) -> Iterable[RenderableType]:
     yield Padding(Text(DISAGREEMENT_ORDER, "dim"), (0, 1))
 
 
-def _notes(report: Report) -> Iterable[RenderableType]:
-    remarks = notes(report)
+def _notes(remarks: Sequence[str]) -> Iterable[RenderableType]:
     if remarks:
         yield Text()
         yield Text("To know", "bold")

@@ -173,6 +173,15 @@ class Disagreement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownRun:
+    """A model, shadow and run that the lake has comparisons or errors of."""
+
+    model: str
+    shadow: str
+    run: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """The figures of a scope, from one version of each table."""
 
@@ -196,6 +205,7 @@ class Report:
     versions: tuple[VersionPair, ...]
     comparators: tuple[str, ...]
     largest_disagreements: tuple[Disagreement, ...]
+    known_runs: tuple[KnownRun, ...]  # what the lake has instead, where the scope has no request
 
     @property
     def requests(self) -> int:

@@ -75,5 +75,6 @@ def report(compared: int = 20_000, agreements: int = 19_000, errored: int = 10, 
         versions=(VersionPair(model_version="1", shadow_version="2", compared=compared),),
         comparators=("score:0.05",),
         largest_disagreements=(),
+        known_runs=(),
     )
     return replace(found, **changes)

@@ -182,6 +182,15 @@ def test_the_terminal_says_the_verdict(small: Report) -> None:
     assert text.index("INCONCLUSIVE") < text.index("sufficient_traffic") < text.index("Agreement")
 
 
+def test_the_gate_alone_says_what_must_be_known() -> None:
+    """The notes stand under the verdict in each form of the gate."""
+    out = io.StringIO()
+    result = verdict(report(undecodable=3))
+    print_gate(result, Console(file=out, width=100))
+    for text in (out.getvalue(), gate_to_markdown(result), gate_to_json(result)):
+        assert "3 messages on the topic could not be read" in text
+
+
 def test_the_gate_alone_on_the_terminal() -> None:
     """The gate's page has the verdict and all five checks."""
     out = io.StringIO()

@@ -46,6 +46,13 @@ def test_a_report_that_meets_all_is_promoted() -> None:
     assert result.report_summary["agreement_rate"] == 0.95
 
 
+def test_a_verdict_carries_what_must_be_known() -> None:
+    """A release manager who reads the verdict alone reads the report's notes too."""
+    assert gate(report(undecodable=3)).notes == (
+        "3 messages on the topic could not be read; no model was asked, and none is charged.",
+    )
+
+
 def test_each_verdict_has_its_exit_code() -> None:
     """What a pipeline branches on: 2 and 5 are left for wrong usage and damaged data."""
     assert EXIT_CODES == {"promote": 0, "hold": 1, "inconclusive": 3, "no_data": 4}

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from shadowlane.aggregator._notes import notes
-from shadowlane.aggregator._report import Duplicates, LatencyBasis, Ledger, Report, VersionPair
+from shadowlane.aggregator._report import Duplicates, KnownRun, LatencyBasis, Ledger, Report, VersionPair
 from unit.aggregator.reports import latencies, latency, report, scores
 
 _NONE = Duplicates(repeated_rows=0, repeated_requests=0, repeated_errors=0, recovered=0)
@@ -24,6 +24,10 @@ _LEDGER = Ledger(
     unexplained=0,
     uncounted=0,
 )
+_KNOWN = tuple(
+    KnownRun(model=model, shadow="candidate-2", run=run)
+    for model, run in [("fraud", "live"), ("\x1b[31m", "live"), ("fraud", "march")]
+)
 _PAIRS = (
     VersionPair(model_version="1", shadow_version="2", compared=9_000),
     VersionPair(model_version="", shadow_version="\x1b[31m3", compared=1),
@@ -37,6 +41,8 @@ _UNMEASURED = LatencyBasis(
 def test_a_plain_report_needs_no_words() -> None:
     """Where nothing is out of the ordinary, nothing is said."""
     assert notes(report(ledger=_LEDGER)) == ()
+    assert notes(report(ledger=replace(_LEDGER, observed=200, dropped={"queue_full": 1}, failed=1))) == ()
+    assert notes(report(ledger=replace(_LEDGER, still_counting=1))) == ()
 
 
 @pytest.mark.parametrize(
@@ -61,6 +67,23 @@ def test_a_plain_report_needs_no_words() -> None:
         (
             report(ledger=replace(_LEDGER, unexplained=5)),
             "5 requests delivered by the hooks and not in the lake",
+        ),
+        (report(ledger=replace(_LEDGER, observed=99, failed=1)), "1.0 % of the observed requests were"),
+        (
+            report(ledger=replace(_LEDGER, observed=100, dropped={"queue_full": 2, "too_large": 1})),
+            "3.0 % of the observed requests were dropped or could not be delivered. Drops are not random",
+        ),
+        (
+            report(ledger=replace(_LEDGER, still_counting=1, uncounted=200)),
+            "The counts of 1 hook end early: the last entry is not a final one",
+        ),
+        (
+            report(ledger=replace(_LEDGER, still_counting=1, published=12)),
+            "and the end of 3 published requests is unknown",
+        ),
+        (
+            report(known_runs=_KNOWN),
+            r"the lake knows: fraud → candidate-2, \x1b[31m → candidate-2, fraud → candidate-2 (run march).",
         ),
         (report(ledger=replace(_LEDGER, uncounted=6)), "The lake holds 6 requests more"),
     ],

@@ -38,6 +38,33 @@ def test_an_absent_lake_is_an_empty_one(tmp_path: Path) -> None:
     assert report.ledger is None
 
 
+def test_a_lake_without_these_requests_says_what_it_has(tmp_path: Path) -> None:
+    """For a name that may be mistyped, and only then, the models, shadows and runs there are."""
+    land(
+        tmp_path,
+        [comparison(1), comparison(2, run="march"), comparison(3, model="fraud", shadow="candidate-2")],
+        [error(4, model="spam")],
+    )
+    assert read(tmp_path).known_runs == ()
+    found = read_report(tmp_path, Scope("rankr", "challenger")).known_runs
+    assert [(each.model, each.shadow, each.run) for each in found] == [
+        ("fraud", "candidate-2", "live"),
+        ("ranker", "challenger", "live"),
+        ("ranker", "challenger", "march"),
+        ("spam", "challenger", "live"),
+    ]
+    for file in files(tmp_path, "comparisons"):
+        file.unlink()
+    found = read_report(tmp_path, Scope("rankr", "challenger")).known_runs
+    assert [each.model for each in found] == ["spam"]
+
+
+def test_a_plain_file_is_an_empty_lake(tmp_path: Path) -> None:
+    """A lake's path that leads to a file, by mistake, holds no table."""
+    (tmp_path / "lake").write_text("not a folder")
+    assert read(tmp_path / "lake").table_versions["comparisons"] is None
+
+
 def test_a_table_without_rows_is_an_empty_one(tmp_path: Path) -> None:
     """A table that was made and never written to reads like an absent one, at its version."""
     DeltaTable.create(str(tmp_path / "comparisons"), COMPARISONS.schema, partition_by=["model", "date"])
