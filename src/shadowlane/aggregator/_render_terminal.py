@@ -11,16 +11,17 @@ from collections.abc import Iterable, Sequence
 from shadowlane.aggregator import _values
 from shadowlane.aggregator._gate import GateResult
 from shadowlane.aggregator._notes import notes
-from shadowlane.aggregator._report import DISAGREEMENT_ORDER, Latency, Ledger, Report, Segment
+from shadowlane.aggregator._report import Ledger, Report
 from shadowlane.errors import MissingExtraError
 
 try:
-    from rich import box
     from rich.console import Console, Group, RenderableType
     from rich.padding import Padding
     from rich.panel import Panel
     from rich.table import Table
     from rich.text import Text
+
+    from shadowlane.aggregator import _terminal_tables as _tables
 except ImportError as error:  # pragma: no cover - the base install is tested in an environment of its own
     raise MissingExtraError("cli", "The terminal page") from error
 
@@ -33,8 +34,6 @@ _VERDICTS = {
     "no_data": ("NO DATA", "yellow"),
 }
 _MARKS = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("unknown", "yellow")}
-_BLOCKS = " ▁▂▃▄▅▆▇█"
-_ASCII_BLOCKS = " .:-=+*#@"
 
 
 def print_report(report: Report, console: Console, gate: GateResult | None = None) -> None:
@@ -49,19 +48,35 @@ def print_report(report: Report, console: Console, gate: GateResult | None = Non
         parts += [_verdict(gate), Text()]
     parts += [
         _totals(report),
-        *_latencies(report),
-        *_scores(report, console),
-        *_labels(report),
-        *_errors(report),
+        *_tables.latencies(report),
+        *_tables.scores(report, console.encoding),
+        *_tables.labels(report),
+        *_tables.errors(report),
     ]
-    parts += [*(_segment(segment) for segment in report.segments), *_disagreements(report)]
+    parts += [_tables.segment(segment) for segment in report.segments]
+    parts += _tables.disagreements(report, _width(console))
     parts += _notes(notes(report))
-    console.print(Group(*parts), width=min(console.width, WIDTH))
+    _print(Group(*parts), console)
 
 
 def print_gate(result: GateResult, console: Console) -> None:
     """Print the verdict and its checks."""
-    console.print(Group(_verdict(result), *_notes(result.notes)), width=min(console.width, WIDTH))
+    _print(Group(_verdict(result), *_notes(result.notes)), console)
+
+
+def _width(console: Console) -> int:
+    return min(console.width, WIDTH)
+
+
+def _print(page: RenderableType, console: Console) -> None:
+    if console.is_terminal:
+        console.print(page, width=_width(console))
+        return
+    # A file or pipe gets no spaces at the ends of lines: they are noise to diff, grep and copy.
+    with console.capture() as captured:
+        console.print(page, width=_width(console))
+    console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().rstrip("\n").split("\n"))
+    console.file.flush()
 
 
 def _verdict(gate: GateResult) -> RenderableType:
@@ -77,7 +92,7 @@ def _verdict(gate: GateResult) -> RenderableType:
 
 
 def _totals(report: Report) -> RenderableType:
-    table = _table(None, ("", "left"), ("", "left"), header=False)
+    table = _tables.new_table(None, ("", "left"), ("", "left"), header=False)
     lines = [
         ("Requests", f"{report.requests:,}  =  {report.compared:,} compared + {report.errored:,} errored"),
         ("Window seen", f"{_values.moment(report.first_request)}  to  {_values.moment(report.last_request)}"),
@@ -109,145 +124,9 @@ def _seen(ledger: Ledger) -> str:
     )
 
 
-def _latencies(report: Report) -> Iterable[RenderableType]:
-    if not report.latencies:
-        return
-    table = _table(
-        "Latency", ("timed", "left"), ("requests", "right"), ("model", "left"),
-        ("p50", "right"), ("p95", "right"), ("p99", "right"),
-    )  # fmt: skip
-    for each in report.latencies:
-        basis = Text(_values.visible(each.basis, 20))
-        table.add_row(basis, f"{each.requests:,}", Text("primary", "cyan"), *_percentiles(each.primary))
-        table.add_row("", "", Text("shadow", "magenta"), *_percentiles(each.shadow))
-    yield Text()
-    yield table
-
-
-def _percentiles(latency: Latency) -> list[str]:
-    return [_values.milliseconds(each) for each in (latency.p50_ms, latency.p95_ms, latency.p99_ms)]
-
-
-def _scores(report: Report, console: Console) -> Iterable[RenderableType]:
-    scores = report.scores
-    if not scores or not scores.edges:
-        return
-    blocks = _BLOCKS if console.encoding.lower().startswith("utf") else _ASCII_BLOCKS
-    low, high = _values.number(scores.edges[0]), _values.number(scores.edges[-1])
-    yield Text()
-    yield Text("Scores", "bold")
-    for name, colour, counts in (("primary", "cyan", scores.primary), ("shadow", "magenta", scores.shadow)):
-        yield Padding(
-            Text.assemble((f"{name:8}", colour), "│", (_sparkline(counts, blocks), colour), "│"), (0, 1)
-        )
-    yield Padding(Text(f"{'':9}{low}{high:>{max(1, 50 - len(low))}}", "dim"), (0, 1))
-    yield Padding(Text(f"Jensen-Shannon distance {_values.distance(scores.distance)}"), (0, 1))
-
-
-def _sparkline(counts: Sequence[int], blocks: str) -> str:
-    highest = max(counts) or 1
-    top = len(blocks) - 1
-    return "".join(blocks[0 if not count else max(1, round(count / highest * top))] for count in counts)
-
-
-def _labels(report: Report) -> Iterable[RenderableType]:
-    labels = report.labels
-    if not labels:
-        return
-    table = _table("Labels", ("label", "left"), ("primary", "right"), ("shadow", "right"))
-    for each in labels.labels[:8]:
-        table.add_row(
-            Text(_values.visible(each.label or "(empty)", 60)), f"{each.primary:,}", f"{each.shadow:,}"
-        )
-    yield Text()
-    yield table
-    yield Padding(Text(f"Jensen-Shannon distance {_values.distance(labels.distance)}"), (0, 1))
-
-
-def _errors(report: Report) -> Iterable[RenderableType]:
-    if not report.errors:
-        return
-    table = _table(
-        "Errors",
-        ("stage", "left"),
-        ("error", "left"),
-        ("requests", "right"),
-        ("share", "right"),
-        ("example", "left"),
-    )
-    for stage in report.errors:
-        for place, each in enumerate(stage.types):
-            table.add_row(
-                Text(_values.visible(stage.stage, 12) if place == 0 else ""),
-                Text(_values.visible(each.error_type, 30)),
-                f"{each.requests:,}",
-                _values.percent(each.rate) if stage.counted else "not counted",
-                Text(_values.visible(each.example, 36)),
-            )
-        if stage.other_types:
-            table.add_row("", "(other types)", f"{stage.other_types:,}", "", "")
-    yield Text()
-    yield table
-
-
-def _segment(segment: Segment) -> RenderableType:
-    table = _table(
-        f"By {_values.visible(segment.name, 60)}",
-        ("value", "left"),
-        ("requests", "right"),
-        ("agreement", "right"),
-        ("error rate", "right"),
-        ("", "left"),
-    )
-    for group in [*segment.groups, *([segment.other] if segment.other else [])]:
-        name = "(all others)" if group is segment.other else group.value or "(none)"
-        table.add_row(
-            Text(_values.visible(name, 50)),
-            f"{group.requests:,}",
-            _values.percent(group.agreement_rate),
-            _values.percent(group.error_rate),
-            Text("small" if group.is_small else "", "dim"),
-        )
-    return Padding(table, (1, 0, 0, 0))
-
-
-def _disagreements(report: Report) -> Iterable[RenderableType]:
-    if not report.largest_disagreements:
-        return
-    table = _table(
-        "Largest disagreements",
-        ("request", "left"),
-        ("primary", "left"),
-        ("shadow", "left"),
-        ("difference", "right"),
-    )
-    for each in report.largest_disagreements:
-        table.add_row(
-            Text(_values.visible(each.request_id, 40)),
-            Text(_values.visible(_values.prediction(each.primary), 40)),
-            Text(_values.visible(_values.prediction(each.shadow), 40)),
-            _values.number(each.difference),
-        )
-    yield Text()
-    yield table
-    yield Padding(Text(DISAGREEMENT_ORDER, "dim"), (0, 1))
-
-
 def _notes(remarks: Sequence[str]) -> Iterable[RenderableType]:
     if remarks:
         yield Text()
         yield Text("To know", "bold")
         for remark in remarks:
             yield Padding(Text(f"• {remark}"), (0, 1))
-
-
-def _table(title: str | None, *columns: tuple[str, str], header: bool = True) -> Table:
-    table = Table(
-        box=box.SIMPLE_HEAD if header else None, show_edge=False, padding=(0, 1),
-        show_header=header, header_style="dim",
-        title=Text(title, "bold") if title else None, title_justify="left",
-    )  # fmt: skip
-    for name, justify in columns:
-        right = justify == "right"
-        table.add_column(name, justify="right" if right else "left", no_wrap=right, overflow="fold")
-    return table

@@ -167,6 +167,33 @@ def test_the_terminal_page_fits_100_columns(small: Report, hostile: Report, enco
         assert "█" not in text or encoding == "utf-8"
 
 
+@pytest.mark.parametrize("length", [3, 24, 36, 64])
+@pytest.mark.parametrize("width", [70, 80, 100])
+def test_request_ids_stay_in_one_piece(tmp_path: Path, length: int, width: int) -> None:
+    """An id is there to be copied and searched for: no width breaks or cuts it, other columns give way."""
+    rows = [
+        comparison(n, request_id=f"{n:0{length}}", agreement=False, primary_label="fraud", shadow_label=label)
+        for n, label in enumerate(["ok", "a label of many words, which is long", "fraud"])
+    ]
+    text = printed(read_report(land(tmp_path, rows), Scope("ranker", "challenger")), width=width)
+    assert all(f"{n:0{length}}" in text for n in range(3))
+    assert max(len(line) for line in text.splitlines()) <= width
+
+
+def test_what_goes_to_a_file_has_no_spaces_at_the_ends(small: Report) -> None:
+    """In a pipe or file the padding of tables is cut off."""
+    text = printed(small, verdict(small))
+    assert text == "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def test_small_bins_show_and_empty_ones_do_not() -> None:
+    """With nearly all scores in one bin, a rare one is still seen, apart from rarer ones and from none."""
+    counts = (100_000, *[0] * 47, 12_000, 1)
+    text = printed(report(scores=scores(0.1, primary=counts, shadow=counts)))
+    assert f"primary │█{' ' * 47}▃▁│" in text
+    assert "heights are square roots" in text
+
+
 def test_the_terminal_page_obeys_no_value(hostile: Report) -> None:
     """No escape sequence reaches the terminal, and markup in a value is shown as it was written."""
     text = printed(hostile, verdict(hostile))
