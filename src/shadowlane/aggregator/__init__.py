@@ -6,9 +6,10 @@ Landing is in `_aggregate.py`, top to bottom; reading in `_load.py`, `_report.py
 from shadowlane.errors import MissingExtraError
 
 try:
-    from shadowlane.aggregator._aggregate import AggregatorPlan, Landings, run_aggregator
+    from shadowlane.aggregator._aggregate import AggregatorPlan, run_aggregator
     from shadowlane.aggregator._checks import Check
     from shadowlane.aggregator._gate import GateResult, decide
+    from shadowlane.aggregator._gathering import Landings
     from shadowlane.aggregator._lake import count_rows
     from shadowlane.aggregator._policy import Policy
     from shadowlane.aggregator._read_report import read_report

@@ -7,7 +7,8 @@ where to resume; two writers of one partition cannot both commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
@@ -17,6 +18,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from shadowlane.errors import LakeError
 
 _ZSTD = WriterProperties(compression="ZSTD")
+#: What Delta says when somebody else committed the same app id; it has no error class for it.
+_CONFLICT = "Concurrent transaction failed"
 
 
 class TakenOverError(LakeError):
@@ -29,18 +32,18 @@ class LakeTable:
     def __init__(self, lake: str, name: str, schema: pa.Schema, partition_by: tuple[str, ...]) -> None:
         self.name = name
         self._uri = f"{lake.rstrip('/')}/{name}"
-        try:
+        self._schema = schema
+        with self._errors("open or make"):
             self._table = DeltaTable.create(
                 self._uri, schema=schema, partition_by=list(partition_by), mode="ignore", name=name
             )
-        except (DeltaError, OSError) as error:
-            raise LakeError(f"cannot open or make the table {self._uri}: {error}") from error
         self._positions: dict[str, int | None] = {}
 
     def resume(self, app_id: str) -> int | None:
         """The next offset of a partition, read afresh; None where nothing of it has landed yet."""
-        self._table.update_incremental()
-        self._positions[app_id] = self._table.transaction_version(app_id)
+        with self._errors("read"):
+            self._table.update_incremental()
+            self._positions[app_id] = self._table.transaction_version(app_id)
         return self._positions[app_id]
 
     def position(self, app_id: str) -> int | None:
@@ -54,25 +57,41 @@ class LakeTable:
             TakenOverError: somebody else moved one of these positions; nothing was committed.
             LakeError: the commit failed for another reason; nothing was committed.
         """
-        # Our own commits carry the snapshot past those of others, so it is compared with what we
-        # remember; what is committed after this snapshot, Delta's own conflict check finds.
-        for app_id in positions:
-            if self._table.transaction_version(app_id) != self._positions.get(app_id):
-                raise TakenOverError(f"{self.name}: {app_id} was moved by another aggregator")
-        moves: list[Any] = [Transaction(app_id, version) for app_id, version in positions.items()]
-        try:
+        with self._errors("write to"):
             write_deltalake(
                 self._table,
                 rows,
                 mode="append",
-                commit_properties=CommitProperties(app_transactions=moves),
+                commit_properties=self._moves(positions),
                 writer_properties=_ZSTD,
             )
-        except CommitFailedError as error:
-            raise TakenOverError(f"{self.name}: {error}") from error
-        except (DeltaError, OSError) as error:
-            raise LakeError(f"cannot write to the table {self._uri}: {error}") from error
         self._positions.update(positions)
+
+    def move(self, positions: Mapping[str, int]) -> None:
+        """Commit next offsets alone, where no row stands before them; fails as `append` does."""
+        self.append(self._schema.empty_table(), positions)
+
+    def _moves(self, positions: Mapping[str, int]) -> CommitProperties:
+        """The positions as Delta has them.
+
+        Our own commits carry the snapshot past those of others, so it is compared with what we
+        remember; what is committed after this snapshot, Delta's own conflict check finds.
+        """
+        for app_id in positions:
+            if self._table.transaction_version(app_id) != self._positions.get(app_id):
+                raise TakenOverError(f"{self.name}: {app_id} was moved by another aggregator")
+        moves: list[Any] = [Transaction(app_id, version) for app_id, version in positions.items()]
+        return CommitProperties(app_transactions=moves)
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Delta's errors as ours: another aggregator's commit apart from a lake that cannot be used."""
+        try:
+            yield
+        except (DeltaError, OSError) as error:
+            if isinstance(error, CommitFailedError) and _CONFLICT in str(error):
+                raise TakenOverError(f"{self.name}: {error}") from error
+            raise LakeError(f"cannot {doing} the table {self._uri}: {error}") from error
 
 
 def count_rows(lake: str, tables: Iterable[str]) -> int:

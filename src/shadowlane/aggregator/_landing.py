@@ -12,8 +12,9 @@ import pyarrow.compute as pc
 from confluent_kafka import Message
 
 from shadowlane.aggregator._tables import DEAD_LETTERS_SCHEMA, PREDICTIONS, TableSpec
-from shadowlane.errors import Place
-from shadowlane.schemas.columns import ColumnCodec, Reject
+from shadowlane.errors import CorruptMessageError, Place, SettingsError
+from shadowlane.schemas import check_name
+from shadowlane.schemas.columns import ColumnCodec, Decoded, Reject
 
 
 class Landed(NamedTuple):
@@ -26,8 +27,39 @@ class Landed(NamedTuple):
 def land(spec: TableSpec, codec: ColumnCodec[Any], messages: Sequence[Message]) -> Landed:
     """Decode the messages of one topic into rows; what cannot be decoded becomes dead letters."""
     decoded = codec.decode([message.value() for message in messages], lambda index: _place(messages[index]))
+    decoded = _without_illegal_models(decoded, messages)
     kept = [messages[index] for index in decoded.kept]
     return Landed(_rows(spec, decoded.batch, kept), _dead_letters(decoded.rejects, messages))
+
+
+def _without_illegal_models(decoded: Decoded, messages: Sequence[Message]) -> Decoded:
+    """Reject each row whose model cannot be a folder: one such name would stop the whole table."""
+    models = decoded.batch.column("model")
+    reasons = {name: reason for name in pc.unique(models).to_pylist() if (reason := _objection(name))}
+    if not reasons:
+        return decoded
+    illegal = pc.is_in(models, pa.array(list(reasons), pa.string()))
+    names = zip(decoded.kept, models.to_pylist(), strict=True)
+    rejects = [
+        Reject(index, CorruptMessageError(reasons[name], _place(messages[index])))
+        for index, name in names
+        if name in reasons
+    ]
+    return Decoded(
+        decoded.batch.filter(pc.invert(illegal)),
+        [index for index, bad in zip(decoded.kept, illegal.to_pylist(), strict=True) if not bad],
+        sorted([*decoded.rejects, *rejects], key=lambda reject: reject.index),
+    )
+
+
+def _objection(model: str | None) -> str | None:
+    """Why a model's name cannot be a folder; an error's model may be unknown, and has a folder for that."""
+    try:
+        if model is not None:
+            check_name("model", model)
+    except SettingsError as error:
+        return str(error)
+    return None
 
 
 def _rows(spec: TableSpec, batch: pa.RecordBatch, messages: Sequence[Message]) -> pa.Table:

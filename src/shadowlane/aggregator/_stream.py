@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import Message
 
-from shadowlane.aggregator._lake import LakeTable
+from shadowlane.aggregator._lake import LakeTable, TakenOverError
 from shadowlane.aggregator._landing import land
 from shadowlane.aggregator._tables import (
     DEAD_LETTERS,
@@ -16,6 +16,7 @@ from shadowlane.aggregator._tables import (
     PARTITION_COLUMNS,
     TableSpec,
 )
+from shadowlane.errors import LakeError
 from shadowlane.schemas.columns import ColumnCodec
 
 log = logging.getLogger(__name__)
@@ -24,38 +25,64 @@ log = logging.getLogger(__name__)
 class Stream:
     """One topic, its table, and the table of what could not be read."""
 
-    def __init__(self, lake: str, spec: TableSpec) -> None:
+    def __init__(self, lake: str, topic: str, spec: TableSpec) -> None:
+        self.topic = topic
         self.spec = spec
+        self._lake = lake
         self._codec = ColumnCodec(spec.event)
         self._table = LakeTable(lake, spec.name, spec.schema, PARTITION_COLUMNS)
         self._dead_letters = LakeTable(lake, DEAD_LETTERS, DEAD_LETTERS_SCHEMA, ("date",))
 
-    def resume(self, partition: TopicPartition) -> int | None:
+    def identify(self, topic_id: int) -> None:
+        """Hold the topic to the id under which it was first landed.
+
+        A topic that was deleted and made anew counts its offsets from 0 again, and so does its
+        namesake on another Kafka: by the lake's positions, its first messages would have landed.
+
+        Raises:
+            LakeError: the lake knows the topic under another id.
+        """
+        app_id = f"topic-id/{self.topic}"
+        known = self._table.resume(app_id)
+        if known is None:
+            try:
+                self._table.move({app_id: topic_id})
+            except TakenOverError:
+                known = self._table.resume(app_id)
+        if known not in (None, topic_id):
+            raise LakeError(
+                f"the lake {self._lake} holds another topic {self.topic}: since it landed there, the topic "
+                "was deleted and made anew, or this is another Kafka. "
+                "Land this one in a new lake folder (--lake)"
+            )
+
+    def resume(self, partition: int) -> int | None:
         """Where reading goes on, as the lake says; None where nothing of this partition has landed."""
-        app_id = _app_id(partition.topic, partition.partition)
+        app_id = self._app_id(partition)
         self._dead_letters.resume(app_id)
         return self._table.resume(app_id)
 
-    def land(self, messages: Sequence[Message]) -> int:
-        """Commit the messages; the number of rows that they became.
+    def position(self, partition: int) -> int:
+        """The next offset of a partition, as far as we know; 0 where nothing of it has landed."""
+        return self._table.position(self._app_id(partition)) or 0
+
+    def land(self, messages: Sequence[Message], reached: Mapping[int, int]) -> int:
+        """Commit the messages and how far each partition was read; the number of rows that they became.
 
         Dead letters go first: what a crash between the two commits leaves is read again, not lost.
         """
-        positions = _positions(messages)
+        positions = {self._app_id(partition): offset for partition, offset in reached.items()}
         landed = land(self.spec, self._codec, messages)
         if landed.dead_letters.num_rows:
             self._bury(landed.dead_letters, positions)
-        if landed.rows.num_rows:
-            self._table.append(landed.rows, positions)
+        self._table.append(landed.rows, positions)
         return int(landed.rows.num_rows)
 
     def _bury(self, letters: pa.Table, positions: Mapping[str, int]) -> None:
         """Keep what cannot be decoded, unless an earlier try has kept it already."""
+        kept = {app_id: self._dead_letters.position(app_id) or 0 for app_id in positions}
         places = zip(*(letters.column(name).to_pylist() for name in _PLACE), strict=True)
-        fresh = [
-            offset >= (self._dead_letters.position(_app_id(topic, partition)) or 0)
-            for topic, partition, offset in places
-        ]
+        fresh = [offset >= kept[self._app_id(partition)] for partition, offset in places]
         if not any(fresh):
             return
         log.warning(
@@ -64,16 +91,12 @@ class Stream:
             sum(fresh),
             DEAD_LETTERS,
         )
-        self._dead_letters.append(letters.filter(pa.array(fresh)), positions)
+        # After a crash between the two commits these positions are ahead: never move them back.
+        ahead = {app_id: offset for app_id, offset in positions.items() if offset > kept[app_id]}
+        self._dead_letters.append(letters.filter(pa.array(fresh)), ahead)
+
+    def _app_id(self, partition: int) -> str:
+        return f"{self.topic}-{partition}"
 
 
-_PLACE = ("topic", "landed_partition", "landed_offset")
-
-
-def _app_id(topic: str | None, partition: int | None) -> str:
-    return f"{topic}-{partition}"
-
-
-def _positions(messages: Sequence[Message]) -> dict[str, int]:
-    """For each partition, the offset after the last of its messages."""
-    return {_app_id(each.topic(), each.partition()): (each.offset() or 0) + 1 for each in messages}
+_PLACE = ("landed_partition", "landed_offset")

@@ -19,7 +19,13 @@ def aggregate(
         bool, typer.Option("--until-caught-up", help="End when all that was there at the start is landed.")
     ] = False,
     flush_rows: Annotated[int, typer.Option(min=1, help="Commit after so many rows.")] = 50_000,
+    flush_bytes: Annotated[int, typer.Option(min=1, help="Commit after so many bytes of messages.")] = 64
+    * 2**20,
     flush_seconds: Annotated[float, typer.Option(min=0.1, help="Commit after so many seconds.")] = 5.0,
+    accept_gaps: Annotated[
+        bool,
+        typer.Option("--accept-gaps", help="Go on without messages that Kafka dropped before they landed."),
+    ] = False,
     bootstrap_servers: BootstrapServers = None,
     lake: Lake = None,
     config: Config = None,
@@ -33,7 +39,14 @@ def aggregate(
     from shadowlane.aggregator import AggregatorPlan, run_aggregator  # noqa: PLC0415 - an extra brings it
 
     chosen = settings(bootstrap_servers, lake, config)
-    plan = AggregatorPlan(chosen.lake, flush_rows, flush_seconds, until_caught_up)
+    plan = AggregatorPlan(
+        chosen.lake,
+        flush_rows=flush_rows,
+        flush_bytes=flush_bytes,
+        flush_seconds=flush_seconds,
+        until_caught_up=until_caught_up,
+        accept_gaps=accept_gaps,
+    )
     heartbeat = Heartbeat()
     with stopped_by_signals() as stop:
         log.info("landing in %s", chosen.lake)
