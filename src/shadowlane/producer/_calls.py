@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Any, ParamSpec, Protocol, Self, TypeVar, cast
 
@@ -14,6 +14,8 @@ R = TypeVar("R")
 
 #: What `Call.prediction` is until it is set: None is a thing that a model may answer.
 NOT_SET: Any = object()
+
+_TAKES = "wrap takes a function or callable object, sync or async, that returns one prediction"
 
 
 class Ending(Protocol):
@@ -48,7 +50,12 @@ class Call:
 
 
 def wrapped(function: Callable[P, R], observe: Callable[[Any], Call]) -> Callable[P, R]:
-    """The predict function, each of its calls observed; sync stays sync and async stays async."""
+    """The predict function, each of its calls observed; sync stays sync and async stays async.
+
+    Raises:
+        TypeError: it is nothing that answers a call with one prediction.
+    """
+    is_async = _is_async(function)
     features_of = _features_of(function)
 
     @wraps(function)
@@ -63,12 +70,39 @@ def wrapped(function: Callable[P, R], observe: Callable[[Any], Call]) -> Callabl
             prediction = call.prediction = await cast("Any", function)(*args, **kwargs)
         return prediction
 
-    return cast("Callable[P, R]", observed_async if inspect.iscoroutinefunction(function) else observed)
+    return cast("Callable[P, R]", observed_async if is_async else observed)
+
+
+def _is_async(function: Any) -> bool:
+    """Whether its answer is to be awaited.
+
+    Raises:
+        TypeError: it cannot be called, or its answer is no prediction.
+    """
+    if isinstance(function, (staticmethod, classmethod)):
+        raise TypeError(f"{_TAKES}: put it below @{type(function).__name__}, next to the function")
+    if not callable(function):
+        raise TypeError(f"{_TAKES}, not {type(function).__name__}")
+    called = function  # of a partial its function in the end, of an object its `__call__`
+    while isinstance(called, partial):
+        called = called.func
+    if not inspect.isroutine(called) and not inspect.isclass(called):
+        called = type(called).__call__
+    if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
+        name = getattr(function, "__qualname__", type(function).__qualname__)
+        raise TypeError(
+            f"{_TAKES}; {name} is a generator: it yields many. Use observe() around it, "
+            "and set call.prediction to what is to be compared"
+        )
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 
 def _features_of(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
     """Reads the features from a call's arguments: the first one, after a method's own object."""
-    names = list(inspect.signature(function).parameters)
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # many of C have none
+        names = []
     if names and names[0] in ("self", "cls"):
         del names[0]
         index = 1

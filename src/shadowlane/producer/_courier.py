@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from os import getpid
 from threading import Event, Thread, current_thread
+from typing import ParamSpec
 
 from shadowlane.errors import SettingsError, ShadowlaneError
 from shadowlane.producer import _lifetime
@@ -19,6 +21,8 @@ from shadowlane.producer._outbox import Outbox
 from shadowlane.producer._stats import Counts, Stats
 from shadowlane.schemas import LedgerEntry
 from shadowlane.settings import KafkaSettings
+
+P = ParamSpec("P")
 
 # The interpreter runs one thread at a time: after so many requests the callers' threads get their turn.
 _SLICE = 16
@@ -35,16 +39,21 @@ class Limits:
 
     Attributes:
         queue_size: Requests that may wait for the background thread; one more is dropped and counted.
+        queue_bytes: Memory that they may take together, by an estimate made as they are copied; what
+            does not fit is dropped and counted. librdkafka's own queue, for messages that Kafka has not
+            answered, may take 32 MiB besides (`queue.buffering.max.kbytes`).
         exit_seconds: How long `close`, and the end of the process, may take to deliver what waits.
         ledger_seconds: How often the counts go to the ledger.
     """
 
     queue_size: int = 10_000
+    queue_bytes: int = 64 * 1024 * 1024
     exit_seconds: float = 2.0
     ledger_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        for name, least in (("queue_size", 1), ("exit_seconds", 0), ("ledger_seconds", 0.1)):
+        leasts = {"queue_size": 1, "queue_bytes": 1, "exit_seconds": 0, "ledger_seconds": 0.1}
+        for name, least in leasts.items():
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or not least <= value < float("inf"):
                 raise SettingsError(f"{name} is {value!r}; it must be a number from {least}")
@@ -58,10 +67,10 @@ class Courier:
         #: Tells this process from all others, and with a sequence number its requests.
         self.mark = secrets.token_hex(8)
         self.counts = Counts(f"{socket.gethostname()[:64]}-{getpid()}-{self.mark}")
-        self.intake = Intake(self.counts, limits.queue_size, self._start)
+        self.intake = Intake(self.counts, limits.queue_size, limits.queue_bytes, self._start)
         self.outbox: Outbox | None = None
         self._encoder = Encoder(subject, self.counts.producer_id)
-        self._log, self._drops = Log(), DropWatch(limits.queue_size)
+        self._log, self._drops = Log(), DropWatch(limits.queue_size, limits.queue_bytes)
         self._thread: Thread | None = None
         self._settled = Event()
         self._deadline = 0.0
@@ -123,8 +132,9 @@ class Courier:
         while True:  # once at least: a short script may be at its end before this thread begins
             try:
                 return Outbox(self._settings, self.counts, self._log)
-            except ShadowlaneError as error:
-                self._log.once(f"the hook has no Kafka client and tries again: {error}")
+            except BaseException as error:  # what a native library raises, too, may be over next time
+                why = str(error) if isinstance(error, ShadowlaneError) else described(error)
+                self._log.once(f"the hook has no Kafka client and tries again: {why}")
             next_try = time.monotonic() + _NO_PRODUCER
             while time.monotonic() < next_try:
                 if self.intake.closed:
@@ -133,15 +143,24 @@ class Courier:
 
     def _serve(self, outbox: Outbox) -> None:
         while not self.intake.closed:
-            try:
-                waits = self._send_slice(outbox)
-                outbox.poll(0 if waits else _IDLE)
-                self._keep_books(outbox)
-            except Exception as error:  # whatever it is, the next request may go well
-                self._log.once(f"the hook goes on after {described(error)}")
-                time.sleep(_IDLE)
-            if waits and len(self.intake) < self.intake.size / 2:
-                time.sleep(_REST)
+            if not self._survives(self._turn, outbox):
+                time.sleep(_IDLE)  # not at full speed into the next failure
+
+    def _turn(self, outbox: Outbox) -> None:
+        waits = self._send_slice(outbox)
+        outbox.poll(0 if waits else _IDLE)
+        self._keep_books(outbox)
+        if waits and not self.intake.is_half_full:
+            time.sleep(_REST)
+
+    def _survives(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Whether a step went well; where it did not, the next one may."""
+        try:
+            step(*args, **kwargs)
+        except BaseException as error:  # a native library may panic, and a panic is no Exception
+            self._log.once(f"the hook goes on after {described(error)}")
+            return False
+        return True
 
     def _send_slice(self, outbox: Outbox) -> bool:
         """Send a few requests; True where more can be sent at once."""
@@ -161,7 +180,12 @@ class Courier:
             self.counts.drop("not_encodable")
             self._log.once(f"a request was not published: {described(error)}")
             return True
-        return outbox.send(message)
+        try:
+            return outbox.send(message)
+        except BaseException as error:  # it is in nobody's hands any more, and each request is counted
+            self.counts.drop("refused")
+            self._log.once(f"a request was not published: {described(error)}")
+            return True
 
     def _keep_books(self, outbox: Outbox) -> None:
         self._say_what_was_dropped()
@@ -181,13 +205,16 @@ class Courier:
         """Deliver what waits, as far as the time goes, and close the books."""
         left = self._deadline - time.monotonic()
         for_requests = self._deadline - min(left * _LEDGER_SHARE, _LEDGER_SECONDS)
-        while self.intake and time.monotonic() < for_requests:
-            outbox.poll(0 if self._send_slice(outbox) else _IDLE / 10)
+        self._survives(self._send_all, outbox, for_requests)
         self.intake.give_up()
-        outbox.flush(for_requests - time.monotonic())
-        self._say_what_was_dropped()
-        self._send_ledger(outbox, final=True)
-        outbox.flush(self._deadline - time.monotonic())
+        self._survives(outbox.flush, for_requests - time.monotonic())
+        self._survives(self._say_what_was_dropped)
+        self._survives(self._send_ledger, outbox, final=True)
+        self._survives(outbox.flush, self._deadline - time.monotonic())
+
+    def _send_all(self, outbox: Outbox, until: float) -> None:
+        while self.intake and time.monotonic() < until:
+            outbox.poll(0 if self._send_slice(outbox) else _IDLE / 10)
 
     def _send_ledger(self, outbox: Outbox, *, final: bool) -> None:
         stats = self.counts.stats()

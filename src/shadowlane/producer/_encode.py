@@ -28,6 +28,8 @@ class Observation(NamedTuple):
     segments: Mapping[str, Any] | None
     context: Mapping[str, Any] | None
     sampling_rate: float
+    size: int = 0
+    """About how many bytes of memory it takes."""
 
 
 class Message(NamedTuple):
@@ -89,8 +91,10 @@ class Encoder:
 
 
 def _micros(time: int | datetime) -> int:
-    # A time without a zone is local time, as everywhere in Python.
-    return time if isinstance(time, int) else (time.astimezone(UTC) - _EPOCH) // _MICROSECOND
+    if isinstance(time, int):
+        return time
+    # Without a zone Python takes a time as local; events are UTC, and so is what `utcnow` returns.
+    return ((time.replace(tzinfo=UTC) if time.utcoffset() is None else time) - _EPOCH) // _MICROSECOND
 
 
 def _fields(event: Features | Prediction) -> dict[str, Any]:

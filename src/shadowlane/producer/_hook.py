@@ -27,6 +27,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NO_LIMITS_GIVEN = Limits()
+# What any observation takes: its tuple, its times, its ids' and its containers' own.
+_FIXED_BYTES = 500
+# What a named tuple's own constructor does in the end, in half its time.
+_observation: Callable[[tuple[Any, ...]], Observation] = partial(tuple.__new__, Observation)
 
 
 class Hook:
@@ -94,7 +98,9 @@ class Hook:
             request_id: The caller's id of the request; made where none is given.
             entity_id: Whom or what the request is about: it decides sampling and partition.
             segments: Named cohorts of the request, such as {"country": "DE"}.
-            event_time: When the request was made; now, where it is not given.
+            event_time: When the request was made; now, where it is not given. A time without a zone is
+                taken as UTC, as events are: `datetime.utcnow()` is right as it is, `datetime.now()` is
+                local and wants a zone (`datetime.now(UTC)`).
             context: Trace ids and the like; never features.
         """
         intake = self._courier.intake
@@ -140,11 +146,23 @@ class Hook:
         return Call(partial(self._end, observation))
 
     def wrap(self, predict: Callable[P, R]) -> Callable[P, R]:
-        """Observe each call of a predict function, sync or async; its first argument is the features."""
+        """Observe each call of a predict function, sync or async; its first argument is the features.
+
+        A callable object is as good. With `@staticmethod` and `@classmethod`, this goes below them.
+
+        Raises:
+            TypeError: it is nothing that answers a call with one prediction, such as a generator function.
+        """
         return wrapped(predict, self.observe)
 
     def stats(self) -> Stats:
-        """What became of the requests of this process so far."""
+        """What became of the requests of this process so far.
+
+        Each is in one place at any time: observed = primary_failed + sampled_out + the sum of dropped +
+        published + queued, where `queued` is what still waits in this process to be handed to Kafka's
+        client. Of those handed over, published = delivered + failed + what Kafka has not answered yet.
+        After `close` nothing is queued and nothing unanswered.
+        """
         return self._courier.counts.stats()
 
     def flush(self, timeout: float = 2.0) -> bool:
@@ -193,19 +211,34 @@ class Hook:
         sequence = next(courier.intake.sequence)
         request = _text(request_id) or f"{courier.mark}-{sequence}"
         entity = _text(entity_id)
-        if not is_sampled(entity or request, rate):
+        if rate < 1 and not is_sampled(entity or request, rate):
             return None
-        return Observation(
-            sequence,
-            request,
-            entity,
-            time.time_ns() // 1000 if event_time is None else event_time,
-            copied_mapping("features", features),
-            copied(prediction),
-            latency_ms,
-            copied_mapping("segments", segments) if segments else None,
-            copied_mapping("context", context) if context else None,
-            rate,
+        feature_copies, size = copied_mapping("features", features)
+        prediction_copy, more = copied(prediction)
+        size += more + len(request) + _FIXED_BYTES
+        if entity:
+            size += len(entity)
+        segment_copies = context_copies = None
+        if segments:
+            segment_copies, more = copied_mapping("segments", segments)
+            size += more
+        if context:
+            context_copies, more = copied_mapping("context", context)
+            size += more
+        return _observation(
+            (
+                sequence,
+                request,
+                entity,
+                time.time_ns() // 1000 if event_time is None else event_time,
+                feature_copies,
+                prediction_copy,
+                latency_ms,
+                segment_copies,
+                context_copies,
+                rate,
+                size,
+            )
         )
 
     def _end(
@@ -226,7 +259,9 @@ class Hook:
             elif prediction is NOT_SET:
                 intake.refuse("no_prediction", "observe() ended and nobody had set call.prediction")
             else:
-                intake.put(observation._replace(prediction=copied(prediction), latency_ms=latency_ms))
+                copy, more = copied(prediction)
+                size = observation.size + more
+                intake.put(observation._replace(prediction=copy, latency_ms=latency_ms, size=size))
         except BaseException as failure:
             intake.refuse("not_encodable", f"a request was not published: {described(failure)}")
             if _is_callers_own(failure):

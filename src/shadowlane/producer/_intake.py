@@ -16,21 +16,30 @@ class Intake:
     Args:
         counts: Where to count.
         size: Requests that may wait.
+        most_bytes: Memory that they may take together, by their own estimates.
         on_first: Called at the first request: a process that serves nothing (a master that only
             forks) gets no thread and no connection.
     """
 
-    def __init__(self, counts: Counts, size: int, on_first: Callable[[], None]) -> None:
-        self.counts, self.size = counts, size
+    def __init__(self, counts: Counts, size: int, most_bytes: int, on_first: Callable[[], None]) -> None:
+        self.counts, self._size, self._most_bytes = counts, size, most_bytes
         self.sequence = count()
         self.closed = False
         #: Why requests could not be taken, for the background thread to say: a log may block its caller.
         self.complaints: deque[str] = deque(maxlen=8)
         self._queue: deque[Observation] = deque()
+        # Each has one writer, so that taking needs no lock: callers, who hold it, and the background thread.
+        self._bytes_in = self._bytes_out = 0
         self._on_first: Callable[[], None] | None = on_first
 
     def __len__(self) -> int:
         return len(self._queue)
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether the background thread should hurry."""
+        waiting = self._bytes_in - self._bytes_out
+        return len(self._queue) >= self._size / 2 or waiting >= self._most_bytes / 2
 
     def put(self, observation: Observation) -> None:
         """Take a request, or drop it where there is no room."""
@@ -39,9 +48,13 @@ class Intake:
             counts.observed += 1
             if self.closed:
                 counts.drop("closed")
-            elif len(self._queue) >= self.size:
+            elif (
+                len(self._queue) >= self._size
+                or (bytes_in := self._bytes_in + observation.size) - self._bytes_out > self._most_bytes
+            ):
                 counts.drop("queue_full")
             else:
+                self._bytes_in = bytes_in
                 self._queue.append(observation)
                 if self._on_first:
                     self._first()
@@ -70,10 +83,15 @@ class Intake:
 
     def take(self) -> Observation | None:
         """The request that has waited longest."""
-        return self._queue.popleft() if self._queue else None
+        if not self._queue:
+            return None
+        observation = self._queue.popleft()
+        self._bytes_out += observation.size
+        return observation
 
     def put_back(self, observation: Observation) -> None:
         """Have it wait again, as the first."""
+        self._bytes_out -= observation.size
         self._queue.appendleft(observation)
 
     def close(self) -> None:
@@ -87,6 +105,7 @@ class Intake:
             if self._queue:
                 self.counts.drop("closed", len(self._queue))
                 self._queue.clear()
+                self._bytes_out = self._bytes_in
 
     def _first(self) -> None:
         if self._on_first:

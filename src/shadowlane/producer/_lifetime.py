@@ -30,16 +30,19 @@ class Courier(Protocol):
 
 
 _running: set[Courier] = set()
+_finalizer: Any = None
 _fork_aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 
 
 def started(courier: Courier) -> None:
     """A background thread runs: see that it ends in good order when the process does."""
-    # A child of multiprocessing leaves without atexit; it has this instead.
-    if not _running and "multiprocessing.util" in sys.modules:
+    global _finalizer  # noqa: PLW0603 (one for each process)
+    # A child of multiprocessing leaves without atexit; it has this instead. It forgets, as it begins,
+    # what was registered before.
+    if "multiprocessing.util" in sys.modules and not (_finalizer and _finalizer.still_active()):
         from multiprocessing.util import Finalize  # noqa: PLC0415 (only where it is loaded anyway)
 
-        Finalize(None, close_all, exitpriority=0)
+        _finalizer = Finalize(None, close_all, exitpriority=0)
     _running.add(courier)
 
 
@@ -63,6 +66,8 @@ def close_all() -> None:
 
 
 def _in_child() -> None:
+    global _finalizer  # noqa: PLW0603
+    _finalizer = None  # a parent's does nothing in a child
     inherited = list(_running)
     _running.clear()
     for courier in inherited:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 
 logger = logging.getLogger("shadowlane.producer")
 
@@ -23,16 +24,16 @@ class Log:
         if text in self._said or len(self._said) >= _MOST:
             return
         self._said.add(text)
-        logger.warning("%s", text)
+        _warn("%s", text)
         if len(self._said) == _MOST:
-            logger.warning("%d different warnings of the hook so far; it says no more", _MOST)
+            _warn("%d different warnings of the hook so far; it says no more", _MOST)
 
 
 class DropWatch:
     """Says when a full queue begins to cost requests, and when that is over."""
 
-    def __init__(self, queue_size: int) -> None:
-        self._queue_size = queue_size
+    def __init__(self, queue_size: int, queue_bytes: int) -> None:
+        self._queue_size, self._queue_bytes = queue_size, queue_bytes
         self._dropping = False
         self._last = 0
         self._next_look = 0.0
@@ -45,10 +46,17 @@ class DropWatch:
         self._next_look = now + _SECOND
         more = dropped > self._last
         if more and not self._dropping:
-            logger.warning("the hook's queue of %d requests is full: it drops requests", self._queue_size)
+            room = f"{self._queue_size} requests or {self._queue_bytes / 2**20:.3g} MiB"
+            _warn("the hook's queue of %s is full: it drops requests", room)
         elif self._dropping and not more:
-            logger.warning("the hook's queue has room again; %d requests were dropped so far", dropped)
+            _warn("the hook's queue has room again; %d requests were dropped so far", dropped)
         self._dropping, self._last = more, dropped
+
+
+def _warn(text: str, *values: object) -> None:
+    """A handler or filter of the service's that raises must not end the thread that warns."""
+    with suppress(Exception):
+        logger.warning(text, *values)
 
 
 def described(error: BaseException) -> str:

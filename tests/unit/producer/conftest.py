@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -49,3 +51,12 @@ def delivering() -> Iterator[Hook]:
     """A hook whose every request is delivered."""
     with Hook(model="ranker", model_version="7", kafka=MOCK) as hook:
         yield hook
+
+
+def run(script: str) -> str:
+    """What a script prints; it must end well, and say nothing of a traceback."""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "Traceback" not in done.stderr
+    return done.stdout

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import logging
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +18,30 @@ from shadowlane.kafka import KafkaSettings, Tls
 from shadowlane.producer import Hook, Limits
 from shadowlane.producer._courier import Courier
 from shadowlane.producer._log import DropWatch, Log
+from shadowlane.producer._outbox import CONFIG, Outbox
 
-from .conftest import MOCK, UNREACHABLE
+from .conftest import MOCK, UNREACHABLE, Taken, run
 
 #: Far more than anything here should take, and far less than a hang.
 GENEROUS = 20.0
+
+
+#: A service that goes on without a broker, and says by how many KiB it has grown at most.
+LARGE_REQUESTS = """
+from pathlib import Path
+from shadowlane.kafka import KafkaSettings
+from shadowlane.producer import Hook, Limits
+kafka = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+def most():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+hook = Hook(model="ranker", kafka=kafka, limits=Limits(exit_seconds=0))
+hook.publish(features={"vector": [0.5]}, prediction=0.5)
+before = most()
+for number in range(4000):
+    hook.publish(features={"vector": [number + i / 7 for i in range(4000)]}, prediction=0.5)
+print(most() - before)
+assert hook.stats().dropped["queue_full"] > 1000
+"""
 
 
 def publish(hook: Hook, requests: int = 1, **given: Any) -> None:
@@ -53,6 +74,71 @@ def test_a_full_queue_drops_and_counts(still: None) -> None:
     publish(hook, 8)
     stats = hook.stats()
     assert (stats.queued, stats.dropped) == (5, {"queue_full": 3})
+
+
+def test_a_queue_full_of_bytes_drops_and_counts(still: None, taken: Taken) -> None:
+    """Few but large requests fill it, too; where some are taken out, there is room again."""
+    hook = Hook(model="ranker", limits=Limits(queue_bytes=1_000_000))
+    publish(hook, 20, features={"vector": [0.5] * 4000})  # 128 kB each
+    assert (hook.stats().queued, hook.stats().dropped) == (7, {"queue_full": 13})
+    publish(hook, 10)  # small ones still find room
+    assert hook.stats().queued == 17
+    assert len(taken(hook)) == 17
+    publish(hook, 20, features={"vector": [0.5] * 4000})
+    assert len(taken(hook)) == 7
+
+
+@pytest.mark.parametrize(
+    "large",
+    [
+        {"features": {"text": "x" * 100_000}},
+        {"features": {"a": {"b": {"c": "x" * 100_000}}}},
+        {"features": {}, "prediction": [0.5] * 4000},
+        {"features": {}, "segments": {"country": "x" * 100_000}},
+        {"features": {}, "context": {"trace": "x" * 100_000}},
+        {"features": {}, "entity_id": "x" * 100_000},
+        {"features": {}, "request_id": "x" * 100_000},
+    ],
+    ids=["text", "nested", "prediction", "segments", "context", "entity_id", "request_id"],
+)
+def test_wherever_the_bytes_are_they_count(still: None, large: dict[str, Any]) -> None:
+    """No argument of `publish` gets past the budget."""
+    hook = Hook(model="ranker", limits=Limits(queue_bytes=250_000))
+    publish(hook, 5, **large)
+    assert hook.stats().dropped["queue_full"] >= 3
+
+
+def test_what_observe_waits_for_counts_with_its_prediction(still: None) -> None:
+    """The features' bytes and the answer's are one request's."""
+    hook = Hook(model="ranker", limits=Limits(queue_bytes=300_000))
+    for _ in range(3):
+        with hook.observe({"vector": [0.5] * 4000}) as call:
+            call.prediction = [0.5] * 4000
+    assert (hook.stats().queued, hook.stats().dropped) == (1, {"queue_full": 2})
+
+
+def test_a_request_put_back_counts_once(still: None) -> None:
+    """Where librdkafka has no room, its first request is taken and put back again and again."""
+    hook = Hook(model="ranker", limits=Limits(queue_bytes=200_000))
+    intake = hook._courier.intake
+    publish(hook, features={"vector": [0.5] * 4000})
+    for _ in range(100):
+        observation = intake.take()
+        assert observation is not None
+        intake.put_back(observation)
+    publish(hook, features={"vector": [0.5] * 4000})
+    assert (hook.stats().queued, hook.stats().dropped) == (1, {"queue_full": 1})
+    intake.give_up()
+    publish(hook, features={"vector": [0.5] * 4000})
+    assert hook.stats().queued == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_large_requests_without_a_broker_do_not_fill_the_memory() -> None:
+    """4,000 requests of 4,000 floats: the process grows by its two budgets and little more, not by 500 MB."""
+    grown_kib = int(run(LARGE_REQUESTS))
+    budgets_kib = Limits().queue_bytes // 1024 + int(str(CONFIG["queue.buffering.max.kbytes"]))
+    assert grown_kib < 1.5 * budgets_kib
 
 
 def test_no_broker_from_the_start() -> None:
@@ -187,6 +273,81 @@ def test_an_error_in_the_background_thread_is_survived(
     assert "the hook goes on after ValueError: no books" in caplog.text
 
 
+class PanicException(BaseException):
+    """What a panic of a native library looks like."""
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), PanicException("no"), SystemExit("no")])
+@pytest.mark.parametrize("step", ["_send_slice", "_keep_books", "_say_what_was_dropped", "_send_ledger"])
+def test_whatever_a_step_raises_the_background_thread_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, step: str, error: BaseException
+) -> None:
+    """Be it the very first: it is said, and the requests are delivered."""
+    failing_once(monkeypatch, Courier, step, error)
+    with Hook(model="ranker", kafka=MOCK) as hook:
+        publish(hook, 5)
+        assert hook.flush(timeout=GENEROUS)
+        assert hook.stats().delivered == 5
+        publish(hook, 5)
+        hook.close(timeout=GENEROUS)
+    assert hook.stats().delivered == 10
+    assert f"the hook goes on after {type(error).__name__}: no" in caplog.text
+
+
+@pytest.mark.parametrize("step", ["_send_slice", "_say_what_was_dropped", "_send_ledger"])
+def test_whatever_a_step_raises_at_the_end_each_request_is_accounted_for(
+    monkeypatch: pytest.MonkeyPatch, still: None, step: str
+) -> None:
+    """Closing goes on, too: what waits is delivered or given up, and counted."""
+    failing_once(monkeypatch, Courier, step, PanicException("no"))
+    hook = Hook(model="ranker", kafka=MOCK)
+    publish(hook, 5)
+    hook._courier.begin_close(GENEROUS)
+    hook._courier._run()
+    assert hook.stats().delivered + hook.stats().dropped.get("closed", 0) == 5
+    assert adds_up(hook)
+
+
+def test_a_request_that_librdkafka_chokes_on_is_counted(
+    delivering: Hook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It was taken from the queue and is in no other: it must not be counted as waiting for ever."""
+    failing_once(monkeypatch, Outbox, "_produce", TypeError("no"))
+    publish(delivering, 5)
+    delivering.close(timeout=GENEROUS)
+    assert (delivering.stats().dropped, delivering.stats().delivered) == ({"refused": 1}, 4)
+    assert adds_up(delivering)
+    assert "a request was not published: TypeError: no" in caplog.text
+
+
+def test_a_log_handler_that_raises_ends_nothing(delivering: Hook) -> None:
+    """What the hook has to say meets a handler of the service's that raises: the thread goes on."""
+
+    class Broken(logging.Handler):
+        def emit(self, _record: logging.LogRecord) -> None:
+            raise OSError("no space left")
+
+    logger, handler = logging.getLogger("shadowlane.producer"), Broken()
+    logger.addHandler(handler)
+    try:
+        publish(delivering, features={"a": object()})
+        publish(delivering)
+        assert delivering.flush(timeout=GENEROUS)
+    finally:
+        logger.removeHandler(handler)
+    assert (delivering.stats().dropped, delivering.stats().delivered) == ({"not_encodable": 1}, 1)
+
+
+def test_a_client_whose_making_panics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the first try raises, there is a second."""
+    monkeypatch.setattr("shadowlane.producer._courier._NO_PRODUCER", 0.01)
+    failing_once(monkeypatch, Outbox, "__init__", PanicException("no"))
+    with Hook(model="ranker", kafka=MOCK) as hook:
+        publish(hook, 3)
+        assert hook.flush(timeout=GENEROUS)
+        assert hook.stats().delivered == 3
+
+
 def test_a_client_that_cannot_be_made_yet(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -218,9 +379,13 @@ def test_a_hook_nobody_holds_any_more_ends() -> None:
 
 def test_a_hook_that_served_nothing_started_nothing() -> None:
     """No thread and no connection before the first request: a master that only forks has neither."""
-    before = threading.active_count()
-    with Hook(model="ranker", kafka=UNREACHABLE):
-        assert threading.active_count() == before
+    before = tasks()
+    with Hook(model="ranker", kafka=UNREACHABLE) as hook:
+        assert not tasks() - before
+        publish(hook)
+        assert until(lambda: hook._courier.outbox is not None)
+        assert len(tasks() - before) >= 2  # the look itself: ours, and librdkafka's own
+        hook.close(timeout=0)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +409,8 @@ def test_wrong_settings_are_said_at_once(wrong: dict[str, Any], said: str) -> No
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"queue_size": 0}, {"queue_size": "10"}, {"exit_seconds": -1}, {"exit_seconds": float("nan")},
+    [{"queue_size": 0}, {"queue_size": "10"}, {"queue_bytes": 0}, {"queue_bytes": "64 MB"},
+     {"exit_seconds": -1}, {"exit_seconds": float("nan")},
      {"ledger_seconds": 0}, {"ledger_seconds": float("inf")}],
 )  # fmt: skip
 def test_wrong_limits_are_said_at_once(wrong: dict[str, Any]) -> None:
@@ -263,14 +429,15 @@ def test_the_brokers_may_be_given_apart() -> None:
 
 def test_a_full_queue_is_said_when_it_begins_and_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
     """One line each, however long it lasts and however often one looks."""
-    watch = DropWatch(queue_size=10)
+    watch = DropWatch(queue_size=10, queue_bytes=64 * 2**20)
     for second, dropped in enumerate([0, 5, 5.1, 90, 200, 200, 200, 200]):
         watch.look(int(dropped), now=float(second + 1))
         watch.look(int(dropped) + 1000, now=second + 1.5)  # within the same second: not looked at
+    full = "the hook's queue of 10 requests or 64 MiB is full: it drops requests"
     assert [record.message for record in caplog.records] == [
-        "the hook's queue of 10 requests is full: it drops requests",
+        full,
         "the hook's queue has room again; 5 requests were dropped so far",
-        "the hook's queue of 10 requests is full: it drops requests",
+        full,
         "the hook's queue has room again; 200 requests were dropped so far",
     ]
 
@@ -282,6 +449,25 @@ def test_the_log_does_not_flood(caplog: pytest.LogCaptureFixture) -> None:
         for number in range(1000):
             log.once(f"warning {number}")
     assert len(caplog.records) == 51
+
+
+def tasks() -> set[str]:
+    """This process's threads: native ones, too, where the system tells them."""
+    if sys.platform == "linux":
+        return {task.name for task in Path("/proc/self/task").iterdir()}
+    return {str(thread.native_id) for thread in threading.enumerate()}
+
+
+def failing_once(monkeypatch: pytest.MonkeyPatch, owner: type, method: str, error: BaseException) -> None:
+    """Have a method's first call raise, and each later one do as ever."""
+    original, first = getattr(owner, method), iter([True])
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        if next(first, False):
+            raise error
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(owner, method, failing)
 
 
 def until(condition: Any) -> bool:

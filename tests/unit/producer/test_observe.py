@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from functools import partial
+from typing import Any, cast
 
 import pytest
 
@@ -153,6 +155,99 @@ def test_wrap_a_method(hook: Hook, taken: Taken) -> None:
 
     assert Model().predict({"a": 1.0}) == 1.0
     assert [event.features.numbers for event in taken(hook)] == [{"a": 1.0}]
+
+
+def test_wrap_what_has_no_signature(hook: Hook, taken: Taken) -> None:
+    """Callables of C may have none: their first argument is the features all the same."""
+    with pytest.raises(ValueError, match="no signature"):
+        inspect.signature(max)
+    assert hook.wrap(max)({"a": 1.0}) == "a"
+    assert [(e.features.numbers, e.prediction) for e in taken(hook)] == [({"a": 1.0}, Prediction(label="a"))]
+
+
+class Model:
+    """A model that is called itself."""
+
+    def __call__(self, features: Mapping[str, Any]) -> float:
+        """Answer with a feature."""
+        return float(features["a"])
+
+
+class AsyncModel:
+    """A model whose call is awaited."""
+
+    async def __call__(self, features: Mapping[str, Any]) -> float:
+        """Answer with a feature."""
+        await asyncio.sleep(0)
+        return float(features["a"])
+
+
+def test_wrap_an_object(hook: Hook, taken: Taken) -> None:
+    """An object that is called is a predict function."""
+    assert hook.wrap(Model())({"a": 1.0}) == 1.0
+    assert [(e.features.numbers, e.prediction) for e in taken(hook)] == [({"a": 1.0}, Prediction(score=1.0))]
+
+
+@pytest.mark.parametrize(
+    "predict",
+    [AsyncModel(), AsyncModel().__call__, partial(AsyncModel()), partial(partial(AsyncModel().__call__))],
+    ids=["object", "method", "partial of an object", "partial of a partial of a method"],
+)
+def test_wrap_what_is_awaited(hook: Hook, taken: Taken, predict: Callable[..., Any]) -> None:
+    """An object with an async `__call__`, and a partial of one, are coroutine functions."""
+    wrapped = hook.wrap(predict)
+    assert inspect.iscoroutinefunction(wrapped)
+    assert asyncio.run(wrapped({"a": 1.0})) == 1.0
+    assert [(e.features.numbers, e.prediction) for e in taken(hook)] == [({"a": 1.0}, Prediction(score=1.0))]
+
+
+def generator(_features: Mapping[str, Any]) -> Iterator[float]:
+    """Yields many answers."""
+    yield 1.0
+
+
+async def async_generator(_features: Mapping[str, Any]) -> AsyncIterator[float]:
+    """Yields many answers, in time."""
+    yield 1.0
+
+
+class Stream:
+    """An object whose call yields."""
+
+    def __call__(self, _features: Mapping[str, Any]) -> Iterator[float]:
+        """Answer with many."""
+        yield 1.0
+
+
+class AsyncStream:
+    """An object whose call yields, in time."""
+
+    async def __call__(self, _features: Mapping[str, Any]) -> AsyncIterator[float]:
+        """Answer with many."""
+        yield 1.0
+
+
+@pytest.mark.parametrize(
+    ("predict", "named"),
+    [
+        (generator, "generator is a generator"),
+        (async_generator, "async_generator is a generator"),
+        (Stream(), "Stream is a generator"),
+        (AsyncStream(), "AsyncStream is a generator"),
+        (partial(generator), "partial is a generator"),
+        (Stream().__call__, "Stream.__call__ is a generator"),
+        (staticmethod(generator), "below @staticmethod"),
+        (classmethod(cast("Any", generator)), "below @classmethod"),
+        (0.5, "not float"),
+        (None, "not NoneType"),
+    ],
+    ids=lambda given: given.replace(" ", "-") if isinstance(given, str) else "",
+)
+def test_what_wrap_cannot_observe_it_refuses_at_once(hook: Hook, predict: Any, named: str) -> None:
+    """Where it is decorated rather than where it is called, and the sentence says what wrap takes."""
+    with pytest.raises(TypeError, match="wrap takes a function or callable object") as caught:
+        hook.wrap(predict)
+    assert named in str(caught.value)
 
 
 def test_a_wrapped_call_with_wrong_arguments_fails_as_ever(hook: Hook) -> None:

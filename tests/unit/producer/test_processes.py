@@ -5,13 +5,12 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import util
 from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
 
@@ -19,9 +18,9 @@ import pytest
 
 import shadowlane.producer
 import spawned
-from shadowlane.producer import Hook
+from shadowlane.producer import Hook, _lifetime
 
-from .conftest import UNREACHABLE
+from .conftest import MOCK, UNREACHABLE, run
 from .test_never_hurts import GENEROUS, adds_up, publish
 
 #: A script that ends without closing its hook, and says afterwards what became of its requests.
@@ -29,7 +28,7 @@ SCRIPT = """
 import atexit
 atexit.register(lambda: print(hook.stats().delivered, hook.stats().failed))  # first in, last out
 from shadowlane.kafka import KafkaSettings
-from shadowlane.producer import Hook
+from shadowlane.producer import Hook, _lifetime
 hook = Hook(model="ranker", kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1", client={client}))
 for _ in range(100):
     hook.publish(features={{"a": 1.0}}, prediction=0.5)
@@ -132,6 +131,32 @@ def _serve(hook: Hook, answers: Connection) -> None:
     publish(hook, 4)
 
 
+def test_starting_again_and_again_leaves_nothing_behind() -> None:
+    """Hooks that come and go, none of them running in between, register one finalizer together."""
+    before = len(util._finalizer_registry)  # type: ignore[attr-defined]
+    for _ in range(5):
+        with Hook(model="ranker", kafka=MOCK) as hook:
+            publish(hook)
+    assert len(util._finalizer_registry) <= before + 1  # type: ignore[attr-defined]
+
+
+def test_a_child_of_a_parent_that_registered_registers_too() -> None:
+    """A parent's finalizer does nothing in a child, and a child forked by hand has one of its own."""
+    with Hook(model="ranker", kafka=MOCK) as hook:
+        publish(hook)
+        hook.close(timeout=GENEROUS)
+    parents = _lifetime._finalizer
+
+    def child() -> None:
+        with Hook(model="ranker", kafka=MOCK) as hook:
+            publish(hook)
+            assert _lifetime._finalizer is not parents
+            assert _lifetime._finalizer.still_active()
+
+    assert parents.still_active()
+    assert in_fork(child) == 0
+
+
 def test_spawned_processes_make_their_own() -> None:
     """A process that inherits nothing has nothing to go wrong: the hook of its own delivers."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -162,15 +187,6 @@ def test_the_door_is_complete() -> None:
     names = shadowlane.producer.__all__
     assert names == sorted(names)
     assert all(hasattr(shadowlane.producer, name) for name in names)
-
-
-def run(script: str) -> str:
-    """What a script prints; it must end well, and say nothing of a traceback."""
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert "Traceback" not in done.stderr
-    return done.stdout
 
 
 def in_fork(child: Callable[[], object]) -> int:

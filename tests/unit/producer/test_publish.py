@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -196,17 +197,36 @@ def test_the_callers_own_interrupts_pass(hook: Hook, own: BaseException) -> None
     assert hook.stats().dropped == {"not_encodable": 1}
 
 
+@pytest.fixture
+def tokyo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose local time is nine hours ahead."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_a_time_without_a_zone_is_utc(tokyo: None, hook: Hook, taken: Taken) -> None:
+    """Wherever the machine stands: events are UTC, and nothing is refused for want of a zone."""
+    hook.publish(features={}, prediction=1.0, event_time=NOON.replace(tzinfo=None))
+    with hook.observe({}, event_time=NOON.replace(tzinfo=None)) as call:
+        call.prediction = 1.0
+    assert [event.event_time for event in taken(hook)] == [NOON, NOON]
+    assert hook.stats().dropped == {}
+
+
 @pytest.mark.parametrize(
     ("event_time", "now_ms", "expected"),
     [
         (NOON, 10**15, 1772366400123),
         (NOON.astimezone(timezone(timedelta(hours=9))), 10**15, 1772366400123),
-        (datetime.fromtimestamp(1772366400), 10**15, 1772366400000),  # noqa: DTZ006 (that is the case)
+        (NOON.replace(tzinfo=None), 10**15, 1772366400123),
         (NOON, 1772366400000, 1772366400000),
         (datetime(1950, 1, 1, tzinfo=UTC), 10**15, 1),
         (1772366400123456, 10**15, 1772366400123),
     ],
-    ids=["utc", "elsewhere", "local", "in the future", "before 1970", "microseconds"],
+    ids=["utc", "elsewhere", "no zone", "in the future", "before 1970", "microseconds"],
 )
 def test_a_messages_time_is_the_event_time(event_time: datetime | int, now_ms: int, expected: int) -> None:
     """In milliseconds; but never in the future, for which brokers refuse whole batches, nor before 1970."""
