@@ -16,13 +16,15 @@ from shadowlane.aggregator._report import LabelDistribution, LatencyBasis, Score
 from shadowlane.aggregator._svg import Point, dot, line, path, picture, rectangle, text
 
 _WIDTH, _HEIGHT = 420.0, 240.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 48.0, 12.0, 12.0, 30.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66.0, 12.0, 12.0, 30.0
 _INNER_WIDTH, _INNER_HEIGHT = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
 _FLOOR = _TOP + _INNER_HEIGHT
 _LAST_LEVEL = 0.999
 _P99 = 0.99
 _PERCENTILES = (("p0", 0.0), ("p50", 0.5), ("p90", 0.9), ("p99", _P99), ("p99.9", _LAST_LEVEL))
 _FEWEST_TICKS = 3
+#: A unit of time, how many of it a millisecond is, and from how many milliseconds on an axis is in it.
+_UNITS = (("s", 0.001, 10_000.0), ("ms", 1.0, 0.02), ("µs", 1e3, 1e-4), ("ns", 1e6, 0.0))
 
 
 def histogram(scores: ScoreDistribution) -> Markup:
@@ -68,7 +70,7 @@ def latency_curve(latency: LatencyBasis, limit: float | None = None) -> Markup:
     shown = {name: [(q, ms) for q, ms in curve if q <= _LAST_LEVEL] for name, curve in curves.items()}
     highest = max((ms for curve in shown.values() for _, ms in curve), default=0.0) or 1.0
     top = max(highest * 1.06, limit * 1.1 if limit and limit < highest * 4 else 0.0)
-    parts = [_y_axis(top, lambda ms: f"{ms:.3g} ms")]
+    parts = [_y_axis(top, _duration(top))]
     parts += [
         text(_at(q), _FLOOR + 18, name, "end" if q == _LAST_LEVEL else "middle") for name, q in _PERCENTILES
     ]
@@ -88,6 +90,12 @@ def latency_curve(latency: LatencyBasis, limit: float | None = None) -> Markup:
         for name, side in (("primary", latency.primary), ("shadow", latency.shadow))
     )
     return picture(f"Latency by percentile; p99 is {p99s}", parts, _WIDTH, _HEIGHT)
+
+
+def _duration(top: float) -> Callable[[float], str]:
+    """How the axis writes milliseconds: in a unit that keeps its labels short, and so on the picture."""
+    unit, factor = next((unit, factor) for unit, factor, least in _UNITS if top >= least)
+    return lambda ms: f"{ms * factor:.4g} {unit}"
 
 
 def _at(level: float) -> float:

@@ -368,6 +368,18 @@ def test_every_picture_is_told_in_words(small: Report) -> None:
     assert all("aria-label=" in each or 'aria-hidden="true"' in each for each in pictures)
 
 
+@pytest.mark.parametrize("p99", [1e-5, 0.012, 0.035, 0.07, 0.055, 3.0, 950.0, 2e4, 3e6])
+def test_the_labels_of_the_latency_axis_fit(p99: float) -> None:
+    """Whatever the latencies' size, the labels on the left begin within the picture."""
+    text = report_to_html(report(latencies=latencies(p99)))
+    labels = re.findall(
+        r'class="tick" x="([\d.]+)" y="[\d.]+" text-anchor="end">([\d.,e+-]+ (?:s|ms|µs|ns))<', text
+    )
+    assert len(labels) >= 3
+    # A digit of 12 px is 7.6 px wide in the widest of the page's fonts, and some letters are narrower.
+    assert all(float(x) - 7.2 * len(label) >= 0 for x, label in labels)
+
+
 @pytest.mark.parametrize(
     "of",
     [
