@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -15,10 +16,13 @@ import pyarrow as pa
 import pytest
 import typer.main
 from deltalake import write_deltalake
+from rich.console import Console
 
 from shadowlane.aggregator._tables import COMPARISONS, PARTITION_COLUMNS
 from shadowlane.cli import _app
+from shadowlane.cli._demo import _Meter
 from shadowlane.cli.reference import commands, reference
+from shadowlane.demo import Follow
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = dict(commands("shadowlane", typer.main.get_command(_app.app)))
@@ -219,6 +223,22 @@ def test_an_output_that_is_full_is_a_sentence(tmp_path: Path, arguments: tuple[s
         )
     assert result.returncode == 1
     assert result.stderr == "shadowlane: cannot write to standard output: No space left on device\n"
+
+
+def test_the_demos_bars_are_finished_before_the_last_word() -> None:
+    """The bars stand full, with the numbers as the text writes them, and what is said next below them."""
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, force_interactive=True, width=80)
+    with _Meter(console, 3000) as meter:
+        meter.follow(Follow(3000, published=3000, replayed=2000, landed=1000))
+        meter.say("still on the way")
+        meter.follow(Follow(3000, published=3000, replayed=2990, landed=3010))
+        meter.say("All is landed")
+    text = out.getvalue()
+    bars, end = text.rsplit("All is landed", 1)
+    assert bars.count("3,000/3,000") >= 3
+    assert "landed" not in end
+    assert "3000" not in text
 
 
 def test_a_report_in_each_form(run: Callable[..., Result], tmp_path: Path) -> None:

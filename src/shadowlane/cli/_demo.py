@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from shadowlane.process import stopped_by_signals
 
@@ -58,7 +58,7 @@ class _Meter:
         self._bars = Progress(
             TextColumn("{task.description:>10}"),
             BarColumn(),
-            MofNCompleteColumn(),
+            TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
             TimeElapsedColumn(),
             console=console,
             disable=not self._live,
@@ -76,11 +76,15 @@ class _Meter:
 
     def say(self, text: str) -> None:
         """A step that was taken."""
+        if self._tasks and self._bars.finished:
+            self._bars.stop()  # while they run, what is printed stands above them
         self._console.print(text, markup=False, highlight=False)
 
     def follow(self, now: Follow) -> None:
         """How far each stage is."""
-        counts = [min(self._total, count) for count in (now.published, now.replayed, now.landed)]
+        seen = (now.published, now.replayed, now.landed)
+        # What has landed was replayed before, though the count of that may be a moment old.
+        counts = [min(self._total, max(seen[step:])) for step in range(len(seen))]
         if self._live:
             for step, count in zip(_STEPS, counts, strict=True):
                 if step not in self._tasks:

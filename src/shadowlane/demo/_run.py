@@ -104,7 +104,7 @@ def run_demo(
 @contextmanager
 def _kafka(folder: Path, say: Callable[[str], None], stop: Event) -> Iterator[EmbeddedKafka]:
     kafka = EmbeddedKafka(folder)
-    say("Starting Apache Kafka (the first time, its jars are fetched)")
+    say("Starting Apache Kafka")
     kafka.start(say)
     try:
         _check(stop)
