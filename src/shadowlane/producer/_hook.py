@@ -209,13 +209,15 @@ class Hook:
         """Take a request down; None where sampling leaves it out."""
         courier, rate = self._courier, self._rate
         sequence = next(courier.intake.sequence)
-        request = _text(request_id) or f"{courier.mark}-{sequence}"
-        entity = _text(entity_id)
+        request = (request_id is not None and _text(request_id)) or f"{courier.mark}-{sequence}"
+        entity = (entity_id or None) if type(entity_id) is str else _text(entity_id)
         if rate < 1 and not is_sampled(entity or request, rate):
             return None
         feature_copies, size = copied_mapping("features", features)
-        prediction_copy, more = copied(prediction)
-        size += more + len(request) + _FIXED_BYTES
+        size += len(request) + _FIXED_BYTES
+        if type(prediction) is not float:  # a number's bytes are among the fixed ones
+            prediction, more = copied(prediction)
+            size += more
         if entity:
             size += len(entity)
         segment_copies = context_copies = None
@@ -232,7 +234,7 @@ class Hook:
                 entity,
                 time.time_ns() // 1000 if event_time is None else event_time,
                 feature_copies,
-                prediction_copy,
+                prediction,
                 latency_ms,
                 segment_copies,
                 context_copies,
