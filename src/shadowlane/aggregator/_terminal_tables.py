@@ -49,7 +49,7 @@ def scores(report: Report, encoding: str) -> Iterable[RenderableType]:
     blocks = _BLOCKS if encoding.lower().startswith("utf") else _ASCII_BLOCKS
     low, high = _values.number(found.edges[0]), _values.number(found.edges[-1])
     yield Text()
-    yield Text.assemble(("Scores", "bold"), ("   heights are square roots, so that rare scores show", "dim"))
+    yield Text.assemble(("Scores", "bold"), ("   heights are logarithms, so that rare scores show", "dim"))
     for name, colour, counts in (("primary", "cyan", found.primary), ("shadow", "magenta", found.shadow)):
         yield Padding(
             Text.assemble((f"{name:8}", colour), "│", (_sparkline(counts, blocks), colour), "│"), (0, 1)
@@ -61,8 +61,9 @@ def scores(report: Report, encoding: str) -> Iterable[RenderableType]:
 def _sparkline(counts: Sequence[int], blocks: str) -> str:
     highest = max(counts) or 1
     top = len(blocks) - 1
-    # In proportion, all but the fullest bin of skewed scores look alike: the square root tells them apart.
-    return "".join(blocks[math.ceil(math.sqrt(count / highest) * top)] for count in counts)
+    # In proportion, and by the square root too, all but the fullest bin of skewed scores look alike.
+    whole = math.log1p(highest)
+    return "".join(blocks[math.ceil(math.log1p(count) / whole * top)] for count in counts)
 
 
 def labels(report: Report) -> Iterable[RenderableType]:

@@ -188,10 +188,10 @@ def test_what_goes_to_a_file_has_no_spaces_at_the_ends(small: Report) -> None:
 
 def test_small_bins_show_and_empty_ones_do_not() -> None:
     """With nearly all scores in one bin, a rare one is still seen, apart from rarer ones and from none."""
-    counts = (100_000, *[0] * 47, 12_000, 1)
+    counts = (100_000, *[0] * 46, 2_000, 20, 1)
     text = printed(report(scores=scores(0.1, primary=counts, shadow=counts)))
-    assert f"primary │█{' ' * 47}▃▁│" in text
-    assert "heights are square roots" in text
+    assert f"primary │█{' ' * 46}▆▃▁│" in text
+    assert "heights are logarithms" in text
 
 
 def test_the_terminal_page_obeys_no_value(hostile: Report) -> None:
