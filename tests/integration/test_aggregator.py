@@ -166,6 +166,24 @@ def test_a_topic_made_anew_is_refused_by_name(
     assert land(settings, lake.with_name("new")) == {"ledger": 4}
 
 
+def test_a_topic_that_ends_before_the_lakes_position_is_refused_without_an_id_too(
+    settings: KafkaSettings,
+    topics: TopicNames,
+    admin: AdminClient,
+    send: Callable[..., None],
+    lake: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A broker that gives topics no id does not turn a shorter topic into an accepted gap."""
+    monkeypatch.setattr(Stream, "identify", lambda *_: None)
+    send(1, 2, 3)
+    land(settings, lake)
+    make_anew(admin, settings, topics)
+    send(4)
+    with pytest.raises(LakeError, match=r"\[0\] ends at offset 1, before offset 3 .*new lake folder"):
+        land(settings, lake, accept_gaps=True)
+
+
 def test_a_quiet_topic_that_retention_empties_stops_nobody(
     settings: KafkaSettings, topics: TopicNames, admin: AdminClient, transact: Callable[..., None], lake: Path
 ) -> None:
@@ -245,6 +263,20 @@ def test_messages_that_expired_unread_are_a_gap_to_be_accepted(
     assert landed(lake) == [0, 1, 2, 3, 4, 8, 9]
 
 
+def test_an_aggregator_of_the_group_goes_on_after_an_accepted_gap(
+    settings: KafkaSettings, topics: TopicNames, admin: AdminClient, send: Callable[..., None], lake: Path
+) -> None:
+    """The partition that met the gap goes on, and so do the messages that come later."""
+    send(1)
+    land(settings, lake)
+    send(2, 3)
+    expire(admin, topics.ledger, before=2)
+    with running(settings, lake, accept_gaps=True, flush_rows=1):
+        wait_until(lambda: landed(lake) == [1, 3])
+        send(4)
+        wait_until(lambda: landed(lake) == [1, 3, 4])
+
+
 def test_an_accepted_gap_is_passed_once(
     settings: KafkaSettings, topics: TopicNames, admin: AdminClient, send: Callable[..., None], lake: Path
 ) -> None:
@@ -291,7 +323,7 @@ def test_catching_up_goes_on_after_a_flush_that_another_forestalled(
 
     def land_later(stream: Stream, *gathered: Any) -> int:
         if not lost:
-            lost.append(stream.topic)
+            lost.append(stream.spec.name)
             raise TakenOverError("ledger: moved by another aggregator")
         return really(stream, *gathered)
 
