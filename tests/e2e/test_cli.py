@@ -174,6 +174,17 @@ def test_a_model_that_cannot_load_is_a_sentence(run: Callable[..., Result]) -> N
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize("lake_option", ["s3://bucket/lake", "a-file"])
+def test_a_lake_that_can_be_none_is_a_sentence(
+    run: Callable[..., Result], tmp_path: Path, lake_option: str
+) -> None:
+    """What cannot be a lake is refused before Kafka is looked for."""
+    (tmp_path / "a-file").write_text("")
+    result = run("aggregate", "--lake", lake_option, "--bootstrap-servers", "127.0.0.1:9")
+    assert result.returncode == 1
+    assert f"shadowlane: lake {lake_option}: " in result.stderr
+
+
 def test_an_unreachable_kafka_is_a_sentence(run: Callable[..., Result]) -> None:
     """No traceback and no flood: what was tried, and what to check."""
     result = run("topics", "check", "--bootstrap-servers", "127.0.0.1:9")

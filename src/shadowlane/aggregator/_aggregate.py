@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from threading import Event as Flag
 
 from confluent_kafka import Consumer, IsolationLevel, Message, TopicCollection, TopicPartition
@@ -12,6 +13,7 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 from shadowlane.aggregator._gathering import FlushRule, Gathering, Key, Landings
 from shadowlane.aggregator._stream import Stream
 from shadowlane.aggregator._tables import COMPARISONS, ERRORS, LABELS, LEDGER, TableSpec
+from shadowlane.errors import LakeError
 from shadowlane.kafka import TopicNames, make_admin, make_consumer, mapped, require_topics
 from shadowlane.settings import KafkaSettings
 
@@ -64,7 +66,8 @@ def run_aggregator(
     """
     names = TopicNames(kafka.topic_prefix)
     specs = _topics(names)
-    require_topics(kafka, list(specs))
+    _check_lake(plan.lake)
+    require_topics(kafka, list(specs), stop)
     streams = {topic: Stream(plan.lake, topic, spec) for topic, spec in specs.items()}
     _identify(kafka, streams)
     ends = _ends(kafka, list(streams)) if plan.until_caught_up else None
@@ -83,6 +86,14 @@ def run_aggregator(
     finally:
         consumer.close()
     return gathering.landings
+
+
+def _check_lake(lake: str) -> None:
+    """Say what a lake can be, before Delta says it in its own words."""
+    if "://" in lake:
+        raise LakeError(f"lake {lake}: only a local folder can be a lake yet")
+    if Path(lake).exists() and not Path(lake).is_dir():
+        raise LakeError(f"lake {lake}: a folder is needed, and this is none")
 
 
 def _topics(names: TopicNames) -> dict[str, TableSpec]:
