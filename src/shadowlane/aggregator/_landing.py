@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 from confluent_kafka import Message
 
 from shadowlane.aggregator._tables import DEAD_LETTERS_SCHEMA, PREDICTIONS, TableSpec
-from shadowlane.errors import CorruptMessageError, Place, SettingsError
+from shadowlane.errors import CorruptMessageError, SettingsError
+from shadowlane.kafka import place_of
 from shadowlane.schemas import check_name
 from shadowlane.schemas.columns import ColumnCodec, Decoded, Reject
 
@@ -26,7 +27,7 @@ class Landed(NamedTuple):
 
 def land(spec: TableSpec, codec: ColumnCodec[Any], messages: Sequence[Message]) -> Landed:
     """Decode the messages of one topic into rows; what cannot be decoded becomes dead letters."""
-    decoded = codec.decode([message.value() for message in messages], lambda index: _place(messages[index]))
+    decoded = codec.decode([message.value() for message in messages], lambda index: place_of(messages[index]))
     decoded = _without_illegal_models(decoded, messages)
     kept = [messages[index] for index in decoded.kept]
     return Landed(_rows(spec, decoded.batch, kept), _dead_letters(decoded.rejects, messages))
@@ -41,7 +42,7 @@ def _without_illegal_models(decoded: Decoded, messages: Sequence[Message]) -> De
     illegal = pc.is_in(models, pa.array(list(reasons), pa.string()))
     names = zip(decoded.kept, models.to_pylist(), strict=True)
     rejects = [
-        Reject(index, CorruptMessageError(reasons[name], _place(messages[index])))
+        Reject(index, CorruptMessageError(reasons[name], place_of(messages[index])))
         for index, name in names
         if name in reasons
     ]
@@ -103,7 +104,3 @@ def _dead_letters(rejects: Sequence[Reject], messages: Sequence[Message]) -> pa.
         for reject in rejects
     ]
     return pa.Table.from_pylist(rows, schema=DEAD_LETTERS_SCHEMA)
-
-
-def _place(message: Message) -> Place:
-    return Place(message.topic() or "", message.partition() or 0, message.offset() or 0)

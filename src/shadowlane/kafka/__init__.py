@@ -3,8 +3,9 @@
 from shadowlane.kafka._clients import make_admin, make_consumer, make_producer
 from shadowlane.kafka._detached import KafkaStatus, start_detached, status, stop_detached
 from shadowlane.kafka._embedded import EmbeddedKafka
-from shadowlane.kafka._errors import mapped, to_error
+from shadowlane.kafka._errors import mapped, moved_on, to_error
 from shadowlane.kafka._log import ClientLog
+from shadowlane.kafka._places import place_of
 from shadowlane.kafka._topics import (
     TopicDifference,
     TopicNames,
@@ -36,6 +37,8 @@ __all__ = [
     "make_consumer",
     "make_producer",
     "mapped",
+    "moved_on",
+    "place_of",
     "require_topics",
     "start_detached",
     "status",

@@ -72,6 +72,11 @@ REBALANCED = "the group gave these partitions to another consumer, which does th
 FATAL = "this client cannot go on; start the process again"
 
 
+def moved_on(error: KafkaError) -> bool:
+    """Whether the group gave our partitions to another consumer: nothing is wrong."""
+    return error.name() in MOVED_ON
+
+
 def to_error(error: KafkaError, doing: str) -> KafkaFailedError:
     """What a KafkaError means to us; `doing` says what was being done, as in "creating topics"."""
     kind, advice = _meaning(error)
@@ -98,7 +103,7 @@ def _meaning(error: KafkaError) -> tuple[type[KafkaFailedError], str]:
         return BrokerUnreachableError, _why_lost(error.str())
     if error.fatal():
         return KafkaFailedError, FATAL
-    if name in MOVED_ON:
+    if moved_on(error):
         return KafkaFailedError, REBALANCED
     return KafkaFailedError, "failed, and may work if tried again" if error.retriable() else "failed"
 

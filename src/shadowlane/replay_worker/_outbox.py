@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from shadowlane.errors import FencedError, KafkaFailedError, TransactionAbortedError
-from shadowlane.kafka import make_producer, mapped, to_error
+from shadowlane.kafka import make_producer, mapped, moved_on, to_error
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 # A commit takes milliseconds; a coordinator that was just started may take many seconds to load.
 _TIMEOUT = 10.0
 _TRANSACTION_SECONDS = 30.0
-_MOVED_ON = {"ILLEGAL_GENERATION", "UNKNOWN_MEMBER_ID", "STALE_MEMBER_EPOCH", "FENCED_MEMBER_EPOCH"}
 #: The largest message that is sent; the topics take 8 MiB.
 MAX_VALUE_BYTES = 7_500_000
 _GRACE = 5.0
@@ -97,7 +96,7 @@ class Outbox:
                 self._producer = producer
             except KafkaException as second:
                 log.warning("aborting a transaction: %s", to_error(second.args[0], "abort"))
-        if failure.args[0].name() in _MOVED_ON:
+        if moved_on(failure.args[0]):
             return MovedOnError("partitions moved to another worker; what was under way is done again")
         return TransactionAbortedError(str(error))
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import Message
 
-from shadowlane.errors import CodecError, Place
+from shadowlane.errors import CodecError
+from shadowlane.kafka import place_of
 from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.schemas import ProductionRequest
 from shadowlane.schemas.columns import ColumnCodec
@@ -53,8 +54,3 @@ def read_requests(
     kept = [messages[index] for index in decoded.kept]
     rejects = [(messages[reject.index], reject.error) for reject in decoded.rejects]
     return RequestBatch(decoded.batch, kept).select(np.flatnonzero(ours).tolist()), rejects
-
-
-def place_of(message: Message) -> Place:
-    """Where a message lies."""
-    return Place(message.topic() or "", message.partition() or 0, message.offset() or 0)

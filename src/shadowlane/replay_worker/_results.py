@@ -15,10 +15,11 @@ from confluent_kafka import Message
 from shadowlane.comparators import Comparator
 from shadowlane.comparators.columns import Outcomes, compare_columns
 from shadowlane.errors import CodecError, Place
+from shadowlane.kafka import place_of
 from shadowlane.replay_worker._outbox import MAX_VALUE_BYTES, Outgoing
 from shadowlane.replay_worker._plan import KeepFeatures, Target, WorkerPlan
 from shadowlane.replay_worker._predict import Answer, Failure
-from shadowlane.replay_worker._requests import RequestBatch, place_of
+from shadowlane.replay_worker._requests import RequestBatch
 from shadowlane.schemas import Codec, Prediction, ShadowComparison, ShadowError
 from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 

@@ -29,12 +29,12 @@ from shadowlane.errors import (
     TopicMissingError,
     TransactionAbortedError,
 )
-from shadowlane.kafka import TopicNames, make_consumer, mapped, require_topics, to_error
+from shadowlane.kafka import TopicNames, make_consumer, mapped, place_of, require_topics, to_error
 from shadowlane.replay_worker._models import load_model
 from shadowlane.replay_worker._outbox import MovedOnError, Outbox
 from shadowlane.replay_worker._plan import WorkerPlan
 from shadowlane.replay_worker._predict import Predictor
-from shadowlane.replay_worker._requests import place_of, read_requests
+from shadowlane.replay_worker._requests import read_requests
 from shadowlane.replay_worker._results import Who, compare, encode_errors
 from shadowlane.settings import KafkaSettings
 
