@@ -7,7 +7,7 @@ Use: `hook = Hook(model="ranker", model_version="7", bootstrap_servers="…", sa
 from shadowlane.producer._calls import Call
 from shadowlane.producer._courier import Limits
 from shadowlane.producer._hook import Hook
-from shadowlane.producer._sampling import is_sampled, position
+from shadowlane.producer._sampling import Rates, Sampling, is_sampled, position
 from shadowlane.producer._stats import Stats
 
-__all__ = ["Call", "Hook", "Limits", "Stats", "is_sampled", "position"]
+__all__ = ["Call", "Hook", "Limits", "Rates", "Sampling", "Stats", "is_sampled", "position"]
