@@ -26,6 +26,10 @@ log = logging.getLogger(__name__)
 _NEW_CLINIC_SHARE = 0.08
 _PATIENTS = 5_000
 _NOISE = 0.03
+_PATIENCE_SECONDS = 60.0
+# Who tells it to stop may end Kafka too, and waits half a minute at most.
+_STOPPED_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 
 
 def main() -> None:
@@ -52,12 +56,21 @@ def serve(requests: int, rate: float, stop: Event) -> None:
                 time.sleep(max(0.0, started + number / rate - time.monotonic()))
             with hook.observe(features, entity_id=patient, segments={"clinic": features["clinic"]}) as call:
                 call.prediction = primary.predict_one(features)
-        hook.close(timeout=60)
+        _deliver(hook, stop)
     stats = hook.stats()
     log.info("served %d requests; %d delivered", stats.observed, stats.delivered)
     if stats.delivered != stats.observed:
         log.error("not all were delivered: %s", stats)
         sys.exit(1)
+
+
+def _deliver(hook: Hook, stop: Event) -> None:
+    """Wait until what was published is delivered; once told to stop, not for long."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not stop.is_set() and time.monotonic() < deadline:
+        if hook.flush(_LOOK_SECONDS):
+            break
+    hook.close(timeout=_STOPPED_SECONDS)
 
 
 def _traffic(requests: int) -> Iterator[tuple[str, dict[str, Any]]]:
