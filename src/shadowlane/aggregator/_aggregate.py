@@ -14,7 +14,7 @@ from shadowlane.aggregator._gathering import FlushRule, Gathering, Key, Landings
 from shadowlane.aggregator._stream import Stream
 from shadowlane.aggregator._tables import COMPARISONS, ERRORS, LABELS, LEDGER, TableSpec
 from shadowlane.errors import LakeError
-from shadowlane.kafka import TopicNames, make_admin, make_consumer, mapped, require_topics
+from shadowlane.kafka import TopicNames, close_consumer, make_admin, make_consumer, mapped, require_topics
 from shadowlane.settings import KafkaSettings
 
 _GROUP = "shadowlane.aggregator"
@@ -84,7 +84,7 @@ def run_aggregator(
                     break
         gathering.flush(last=True)
     finally:
-        consumer.close()
+        close_consumer(consumer)
     return gathering.landings
 
 

@@ -1,6 +1,6 @@
 """Kafka: connections, topics, errors and log in one place, and an embedded Apache Kafka."""
 
-from shadowlane.kafka._clients import make_admin, make_consumer, make_producer
+from shadowlane.kafka._clients import close_consumer, make_admin, make_consumer, make_producer
 from shadowlane.kafka._detached import KafkaStatus, start_detached, status, stop_detached
 from shadowlane.kafka._embedded import EmbeddedKafka
 from shadowlane.kafka._errors import mapped, moved_on, to_error
@@ -31,6 +31,7 @@ __all__ = [
     "TopicResult",
     "TopicSpec",
     "check_topics",
+    "close_consumer",
     "create_topics",
     "default_specs",
     "make_admin",

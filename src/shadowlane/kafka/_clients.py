@@ -6,6 +6,7 @@ import logging
 import re
 import time
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer
@@ -26,6 +27,8 @@ log = logging.getLogger("shadowlane.kafka")
 Client = TypeVar("Client", Producer, Consumer, AdminClient)
 #: How long to look for a broker before saying that none answers.
 FIND_TIMEOUT = 10.0
+#: Leaving a group takes milliseconds where its coordinator answers.
+CLOSE_TIMEOUT = 5.0
 #: A refusal comes at once, and a client that is refused dials several times a second.
 FIND_STEP, LONGEST_STEP = 0.25, 2.0
 PROPERTY = re.compile(r'property[: ]+"?([\w.]+)')
@@ -46,6 +49,29 @@ def make_consumer(settings: KafkaSettings, group: str, **config: Any) -> Consume
         "allow.auto.create.topics": False,
     }
     return _make(Consumer, settings, ClientLog(settings).config() | ours | config)
+
+
+def close_consumer(consumer: Consumer, patience: float = CLOSE_TIMEOUT) -> None:
+    """Leave the group and close; a close that does not come back is left behind, for the process to end.
+
+    While the group's coordinator is away, librdkafka waits 10 s for the answer to a commit, and at
+    times for ever. The group does without our farewell: it notices that our heartbeats have stopped.
+    """
+    failures: list[BaseException] = []
+
+    def close() -> None:
+        try:
+            consumer.close()
+        except BaseException as failure:
+            failures.append(failure)
+
+    thread = Thread(target=close, name="shadowlane-close", daemon=True)
+    thread.start()
+    thread.join(patience)
+    if failures:
+        raise failures[0]
+    if thread.is_alive():
+        log.warning("no broker took our leave within %.0f s; going without", patience)
 
 
 def make_admin(settings: KafkaSettings, **config: Any) -> AdminClient:

@@ -29,7 +29,15 @@ from shadowlane.errors import (
     TopicMissingError,
     TransactionAbortedError,
 )
-from shadowlane.kafka import TopicNames, make_consumer, mapped, place_of, require_topics, to_error
+from shadowlane.kafka import (
+    TopicNames,
+    close_consumer,
+    make_consumer,
+    mapped,
+    place_of,
+    require_topics,
+    to_error,
+)
 from shadowlane.replay_worker._models import load_model
 from shadowlane.replay_worker._outbox import MovedOnError, Outbox
 from shadowlane.replay_worker._plan import WorkerPlan
@@ -43,6 +51,8 @@ log = logging.getLogger(__name__)
 # `consume(n, t)` waits the whole t unless n messages came: short enough that nobody waits for results.
 _POLL_SECONDS = 0.05
 _TIMEOUT = 30.0
+# Between two tries a worker that was told to stop gets to leave.
+_TRY_SECONDS = 5.0
 _ATTEMPTS = 5
 _RETRY_SECONDS = 10.0
 _FIRST_SIZE = 50
@@ -131,7 +141,7 @@ def run_worker(
             if plan.ceiling.reached(recent.failed, recent.seen):
                 raise ModelError(_too_many_errors(plan, recent))
     finally:
-        consumer.close()
+        close_consumer(consumer)
         outbox.close()
     return progress
 
@@ -189,13 +199,15 @@ def _rewind(consumer: Consumer, batch: Sequence[Message], stop: Flag) -> None:
 
     Only the broker knows which; while it does not answer, wait for it, unless told to stop.
     """
+    if stop.is_set():  # whoever is next goes back to the commit
+        return
     waiting = Retrying(
         retry=retry_if_exception_type(BrokerUnreachableError),
         wait=wait_exponential_jitter(max=_RETRY_SECONDS),
         sleep=sleep_using_event(stop),
         stop=stop_when_event_set(stop),
         before_sleep=before_sleep_log(log, logging.WARNING),
-        retry_error_callback=lambda _: None,  # told to stop: whoever is next goes back to the commit
+        retry_error_callback=lambda _: None,  # told to stop meanwhile
     )
     waiting(_seek_back, consumer, batch)
 
@@ -204,7 +216,7 @@ def _seek_back(consumer: Consumer, batch: Sequence[Message]) -> None:
     first = {(place.topic, place.partition): place.offset for place in map(place_of, reversed(batch))}
     try:
         ours = [each for each in consumer.assignment() if (each.topic, each.partition) in first]
-        for each in consumer.committed(ours, timeout=_TIMEOUT):
+        for each in consumer.committed(ours, timeout=_TRY_SECONDS):
             start = first[each.topic, each.partition]
             consumer.seek(TopicPartition(each.topic, each.partition, max(each.offset, start)))
     except KafkaException as failure:

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+from threading import Event
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
 from shadowlane.errors import SettingsError
-from shadowlane.kafka import KafkaSettings, Sasl, Secret, Tls, make_admin, make_consumer, make_producer
+from shadowlane.kafka import (
+    KafkaSettings,
+    Sasl,
+    Secret,
+    Tls,
+    close_consumer,
+    make_admin,
+    make_consumer,
+    make_producer,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 NOWHERE = "127.0.0.1:1"
@@ -55,3 +67,37 @@ def test_a_users_property_beats_a_stages_default() -> None:
     """`[kafka.client]` is the last word on tuning."""
     with pytest.raises(SettingsError, match=r"\[kafka.client\] batch.size"):
         make_producer(KafkaSettings(NOWHERE, client={"batch.size": "never"}), **{"batch.size": 500})
+
+
+class Closing:
+    """What `close_consumer` knows of a consumer."""
+
+    def __init__(self, close: Callable[[], object]) -> None:
+        self.close = close
+
+
+def test_a_close_that_does_not_come_back_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """With the group's coordinator away it may wait for ever: who closes goes on, and says so."""
+    begun, released, ended = Event(), Event(), Event()
+
+    def close() -> None:
+        begun.set()
+        released.wait(60)
+        ended.set()
+
+    with caplog.at_level(logging.WARNING, "shadowlane.kafka"):
+        close_consumer(cast("Any", Closing(close)), patience=0.1)
+    assert begun.is_set()
+    assert not ended.is_set()
+    assert "no broker took our leave" in caplog.text
+    released.set()
+
+
+def test_what_a_close_raises_is_raised() -> None:
+    """A callback of the consumer's that fails as it leaves is no secret."""
+
+    def close() -> None:
+        raise ValueError("revoked in vain")
+
+    with pytest.raises(ValueError, match="revoked in vain"):
+        close_consumer(cast("Any", Closing(close)))
