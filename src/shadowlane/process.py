@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import faulthandler
+import logging
 import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, main_thread
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 _BEAT_SECONDS = 1.0
 _PARENT_SECONDS = 0.5
+# Longer than a fleet gives its workers: it must get to end them before it is ended itself.
+_ALONE_SECONDS = 40.0
+_STDERR = 2
 
 
 class Heartbeat:
@@ -59,15 +66,21 @@ def stopped_by_signals(*signals: signal.Signals) -> Iterator[Event]:
             signal.signal(number, handler)
 
 
-def leave_with_parent(parent: int) -> None:
+def leave_with_parent(parent: int, grace: float = _ALONE_SECONDS) -> None:
     """Send this process a SIGTERM when its parent is gone, however that went (kill -9 too).
 
-    The parent's id is given, not asked for: it may be gone before this process gets to ask.
+    One that has not ended within the grace then says on stderr where each thread is, and is ended by
+    force. The parent's id is given, not asked for: it may be gone before this process gets to ask.
     """
+    main = main_thread().ident or 0  # it has one, as it runs
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(_PARENT_SECONDS)
-        os.kill(os.getpid(), signal.SIGTERM)
+        # A timer in C: neither a thread that holds the interpreter nor the interpreter's end stops it.
+        faulthandler.dump_traceback_later(grace, exit=True, file=_STDERR)
+        # Sent to the process, the timer's thread may take it, and a main thread that waits would not wake.
+        signal.pthread_kill(main, signal.SIGTERM)
+        log.warning("process %d, which this one belongs to, is gone; ending within %.0f s", parent, grace)
 
     Thread(target=watch, name="shadowlane-parent", daemon=True).start()
