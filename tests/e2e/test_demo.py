@@ -58,12 +58,34 @@ def start(folder: Path, mark: str, requests: int) -> subprocess.Popen[str]:
     )
 
 
-def wait_until_gone(mark: str, seconds: float) -> list[int]:
-    """What is still there after so long, at most."""
+def wait_until_gone(mark: str, seconds: float) -> list[str]:
+    """What is still there after so long, at most: what it is, what it does and what it said last."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and alive(mark):
         time.sleep(0.2)
-    return alive(mark)
+    return [description(pid) for pid in alive(mark)]
+
+
+def description(pid: int) -> str:
+    """A process's command line, where in the kernel each of its threads is, and the end of its log."""
+    folder = Path(f"/proc/{pid}")
+    command = read(folder / "cmdline").replace("\0", " ").strip()
+    lines = [f"process {pid}: {command or '(ended just now)'}"]
+    for task in sorted(folder.glob("task/*")):
+        state = re.search(r"^State:\s*(.*)$", read(task / "status"), re.MULTILINE)
+        where = read(task / "wchan") or "?"
+        lines.append(f"  {read(task / 'comm').strip()}: {state[1] if state else '?'}, in {where}")
+    if (folder / "fd/2").is_file():
+        lines += [f"  said: {line}" for line in read(folder / "fd/2").splitlines()[-40:]]
+    return "\n".join(lines)
+
+
+def read(file: Path) -> str:
+    """A file's text; nothing where it is gone or not ours to read."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def wait_for_log(folder: Path, name: str) -> None:
@@ -88,7 +110,8 @@ def test_the_demo_ends_by_itself_and_works_a_second_time(tmp_path: Path, mark: s
         assert "300 landed" in err
         (page,) = re.findall(r"HTML report: (\S+)", out)
         assert "<svg" in (tmp_path / page).read_text(encoding="utf-8")
-        assert wait_until_gone(mark, 5) == []
+        left = wait_until_gone(mark, 5)
+        assert not left, "\n".join(left)
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -104,4 +127,5 @@ def test_the_demo_leaves_no_process_when_it_is_stopped(
         if signum != signal.SIGKILL:
             assert process.returncode == 130
             assert "stopped; everything the demo started was ended" in err
-        assert wait_until_gone(mark, 60) == []
+        left = wait_until_gone(mark, 60)
+        assert not left, "\n".join(left)
