@@ -75,6 +75,7 @@ class Hook:
         )
         self._courier = self._new_courier()
         _lifetime.at_fork(self)
+        _lifetime.on_terminate()
 
     def publish(
         self,

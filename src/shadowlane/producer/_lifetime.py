@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import ctypes
 import os
+import signal
 import sys
 import weakref
+from contextlib import suppress
 from typing import Any, Protocol
 
 
@@ -31,6 +34,7 @@ class Courier(Protocol):
 
 _running: set[Courier] = set()
 _finalizer: Any = None
+_handles_sigterm = False
 _fork_aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 
 
@@ -56,6 +60,20 @@ def at_fork(thing: ForkAware) -> None:
     _fork_aware.add(thing)
 
 
+def on_terminate() -> None:
+    """See that a SIGTERM ends this process in good order, where nobody else sees to it.
+
+    By default it ends a process without atexit. A handler that is there stays, and whoever sets one
+    later replaces this one; only the main thread can set it, so that a hook made elsewhere does without.
+    """
+    global _handles_sigterm  # noqa: PLW0603 (one for each process)
+    # Once: the default that `_on_sigterm` brings back is there to stay.
+    if not _handles_sigterm and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        with suppress(ValueError):  # not the main thread
+            signal.signal(signal.SIGTERM, _on_sigterm)
+            _handles_sigterm = True
+
+
 def close_all() -> None:
     """Close what still runs: all at once, so that several take no longer than one."""
     couriers = list(_running)
@@ -65,9 +83,28 @@ def close_all() -> None:
         courier.join()
 
 
+def _on_sigterm(number: int, _frame: object) -> None:
+    if os.getpid() == 1:
+        return  # the default, which we stand for: the kernel ignores it for process 1 (of a container)
+    signal.signal(number, signal.SIG_DFL)  # a second one ends the process at once
+    try:
+        # The main thread, which this interrupts, may hold a lock that closing needs, or one of `threading`.
+        _thread.start_new_thread(_close_and_die, ())
+    except RuntimeError:  # no more threads to be had, or the interpreter is about to end
+        _close_and_die()
+
+
+def _close_and_die() -> None:
+    try:
+        close_all()
+    finally:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
 def _in_child() -> None:
-    global _finalizer  # noqa: PLW0603
+    global _finalizer, _handles_sigterm  # noqa: PLW0603
     _finalizer = None  # a parent's does nothing in a child
+    _handles_sigterm = False  # a child has its parent's handler, until it sets the default itself
     inherited = list(_running)
     _running.clear()
     for courier in inherited:
