@@ -21,12 +21,14 @@ from typing import Any
 
 from shadowlane.schemas import (
     Codec,
+    ControlSetting,
     Event,
     Features,
     LedgerEntry,
     Prediction,
     ProductionLabel,
     ProductionRequest,
+    SamplingRates,
     ShadowComparison,
     ShadowError,
     to_record,
@@ -184,6 +186,16 @@ SAMPLES: Mapping[type[Event], tuple[Event, Event]] = {
             final=True,
         ),
         LedgerEntry(producer_id="p", model="m", started_at=_FIRST, recorded_at=_LAST),
+    ),
+    ControlSetting: (
+        ControlSetting(
+            model="ranker",
+            sampling=SamplingRates(rate=0.05, segments={"country=BR": 1.0, "tier=": 5e-324}),
+            set_at=_TIME,
+            set_by="dana@laptop",
+            reason="few requests from Brazil",
+        ),
+        ControlSetting(model="m", set_at=_LAST),
     ),
 }
 

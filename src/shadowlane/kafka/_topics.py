@@ -63,7 +63,7 @@ class TopicNames:
 
     @property
     def control(self) -> str:
-        """The weights by which traffic is split."""
+        """What operators set while services run: the rates of sampling, and the weights of a split."""
         return f"{self.prefix}shadow-control"
 
 
@@ -122,7 +122,7 @@ def default_specs(names: TopicNames, partitions: int = 6) -> list[TopicSpec]:
         # Labels come late, and are few: a month lets a lake be built anew with them.
         TopicSpec(names.labels, partitions, 30 * DAY_MS),
         TopicSpec(names.ledger, 1, 30 * DAY_MS),
-        # The newest weights must never expire; one partition gives all readers the same order.
+        # The newest settings must never expire; one partition gives all readers the same order.
         TopicSpec(names.control, 1, FOREVER, cleanup_policy="compact"),
     ]
 

@@ -6,6 +6,7 @@ The columnar codec is `shadowlane.schemas.columns`; it needs pyarrow and pyruhvr
 from shadowlane.schemas._codec import Codec, SchemaLookup, from_record, to_record
 from shadowlane.schemas._contracts import Contract, contract
 from shadowlane.schemas._events import (
+    ControlSetting,
     Event,
     EventT,
     LedgerEntry,
@@ -16,11 +17,12 @@ from shadowlane.schemas._events import (
 )
 from shadowlane.schemas._framing import Frame, read_frame, registered_header, single_object_header
 from shadowlane.schemas._names import check_name
-from shadowlane.schemas._values import Features, Prediction, label_text
+from shadowlane.schemas._values import Features, Prediction, SamplingRates, label_text
 
 __all__ = [
     "Codec",
     "Contract",
+    "ControlSetting",
     "Event",
     "EventT",
     "Features",
@@ -29,6 +31,7 @@ __all__ = [
     "Prediction",
     "ProductionLabel",
     "ProductionRequest",
+    "SamplingRates",
     "SchemaLookup",
     "ShadowComparison",
     "ShadowError",

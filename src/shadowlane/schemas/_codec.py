@@ -16,12 +16,12 @@ from shadowlane.schemas._contracts import contract
 from shadowlane.schemas._events import Event, EventT
 from shadowlane.schemas._framing import read_frame
 from shadowlane.schemas._strict import Strict
-from shadowlane.schemas._values import Features, Prediction
+from shadowlane.schemas._values import Features, Prediction, SamplingRates
 
 #: From a Schema Registry's id to that schema's text (parsed JSON).
 SchemaLookup = Callable[[int], dict[str, object]]
 
-_DATETIMES = {"event_time", "failed_at", "observed_at", "started_at", "recorded_at"}
+_DATETIMES = {"event_time", "failed_at", "observed_at", "started_at", "recorded_at", "set_at"}
 _PREDICTIONS = {"prediction", "primary_prediction", "shadow_prediction", "label"}
 
 
@@ -159,7 +159,7 @@ def from_record(event: type[EventT], record: dict[str, Any]) -> EventT:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Features):
+    if isinstance(value, (Features, SamplingRates)):
         return {name: getattr(value, name) for name in value.__slots__}
     if isinstance(value, Prediction):
         return {name: _listed(getattr(value, name)) for name in value.__slots__}
@@ -180,6 +180,8 @@ def _typed(name: str, value: Any) -> Any:
         return Features(**value)
     if name in _PREDICTIONS:
         return Prediction(**value)
+    if name == "sampling":
+        return SamplingRates(**value)
     return value
 
 

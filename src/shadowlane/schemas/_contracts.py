@@ -13,6 +13,7 @@ from typing import Any
 from fastavro import parse_schema
 
 from shadowlane.schemas._events import (
+    ControlSetting,
     Event,
     LedgerEntry,
     ProductionLabel,
@@ -31,6 +32,7 @@ FILES: Mapping[type[Event], str] = MappingProxyType(
         ShadowError: "shadow_error",
         ProductionLabel: "production_label",
         LedgerEntry: "ledger_entry",
+        ControlSetting: "control_setting",
     }
 )
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from shadowlane.schemas._values import Features, Prediction
+from shadowlane.schemas._values import Features, Prediction, SamplingRates
 
 
 class Event:
-    """What the five events have in common: they are events."""
+    """What the six events have in common: they are events."""
 
     __slots__: tuple[str, ...] = ()
 
@@ -129,3 +129,14 @@ class LedgerEntry(Event):
     delivered: int = 0
     failed: int = 0
     final: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlSetting(Event):
+    """What an operator set for a model, while its services run (topic `shadow-control`)."""
+
+    model: str
+    sampling: SamplingRates | None = None
+    set_at: datetime
+    set_by: str = ""
+    reason: str = ""

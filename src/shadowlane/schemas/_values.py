@@ -1,4 +1,4 @@
-"""Features and predictions: from what a service has at hand to the typed forms of the events."""
+"""Features, predictions and rates: from what a service has at hand to the typed forms of the events."""
 
 from __future__ import annotations
 
@@ -89,6 +89,14 @@ class Prediction:
         if isinstance(value, Mapping):
             return _mapping_prediction(value)
         raise TypeError(f"a prediction cannot be {type(value).__name__}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingRates:
+    """The shares of requests that hooks publish: of all, and of those in a segment (`name=value`)."""
+
+    rate: float
+    segments: Mapping[str, float] = field(default_factory=dict)
 
 
 def label_text(value: str | int) -> str:

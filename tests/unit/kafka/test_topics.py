@@ -21,7 +21,7 @@ def test_names_carry_the_prefix() -> None:
 
 
 def test_control_is_compacted_and_never_expires() -> None:
-    """Whoever reads it later must still find the newest weights."""
+    """Whoever reads it later must still find the newest settings."""
     control = default_specs(TopicNames())[-1]
     assert (control.cleanup_policy, control.retention_ms, control.partitions) == ("compact", -1, 1)
 

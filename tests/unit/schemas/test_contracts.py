@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from shadowlane.schemas import Event, Features, Prediction, contract
+from shadowlane.schemas import Event, Features, Prediction, SamplingRates, contract
 from shadowlane.schemas._codec import _DATETIMES, _PREDICTIONS
 from strategies import EVENTS
 
@@ -23,6 +23,7 @@ _PYTHON: Mapping[str, Any] = {
     "boolean": bool,
     "Features": Features,
     "Prediction": Prediction,
+    "SamplingRates": SamplingRates,
 }
 
 
@@ -90,14 +91,14 @@ def test_a_class_has_its_schemas_fields(event: type[Event]) -> None:
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_nested_classes_have_their_schemas_fields(event: type[Event]) -> None:
-    """Features and predictions are in each schema the record that their class is."""
+    """Features, predictions and rates are in each schema the record that their class is."""
     for record in _records(_schema(event))[1:]:
-        _check({"Features": Features, "Prediction": Prediction}[record["name"]], record)
+        _check(_PYTHON[record["name"]], record)
 
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_the_codec_knows_which_fields_to_make_typed(event: type[Event]) -> None:
-    """Each field that holds a time or a prediction is known to the codec by name."""
+    """Each field that holds a time or a class of ours is known to the codec by name."""
     hints = typing.get_type_hints(event)
 
     def named(kind: type[Any]) -> set[str]:
@@ -106,6 +107,7 @@ def test_the_codec_knows_which_fields_to_make_typed(event: type[Event]) -> None:
     assert named(datetime) == _DATETIMES & hints.keys()
     assert named(Prediction) == _PREDICTIONS & hints.keys()
     assert named(Features) == {"features"} & hints.keys()
+    assert named(SamplingRates) == {"sampling"} & hints.keys()
 
 
 @pytest.mark.parametrize("event", EVENTS)
