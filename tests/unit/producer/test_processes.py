@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from multiprocessing import util
 from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
+from typing import Any, cast
 
 import pytest
 
 import shadowlane.producer
 import spawned
-from shadowlane.producer import Hook, _lifetime
+from shadowlane.producer import Hook, Limits, _lifetime
 
 from .conftest import MOCK, UNREACHABLE, run
 from .test_never_hurts import GENEROUS, adds_up, publish
@@ -163,6 +164,107 @@ def test_spawned_processes_make_their_own() -> None:
         assert pool.apply_async(spawned.delivered_by_a_hook_of_its_own).get(timeout=60) == 2
 
 
+def test_a_process_that_is_terminated_loses_nothing() -> None:
+    """What it published is delivered first; its parent sees that it died of SIGTERM, as ever."""
+    assert terminated(lambda: publish(Hook(model="ranker", kafka=MOCK), 50)) == (-signal.SIGTERM, "50 0")
+
+
+def test_terminated_where_publish_holds_the_lock() -> None:
+    """The handler waits for nothing that the thread which it interrupts holds."""
+
+    def child() -> None:
+        hook = Hook(model="ranker", kafka=MOCK)
+        with hook._courier.counts.lock:
+            publish(hook, 3)
+            signal.raise_signal(signal.SIGTERM)
+
+    assert terminated(child, signalled=True) == (-signal.SIGTERM, "3 0")
+
+
+def test_terminated_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the handler itself closes the hooks, within their budget."""
+
+    def child() -> None:
+        publish(Hook(model="ranker", kafka=MOCK), 3)
+        monkeypatch.setattr("_thread.start_new_thread", no_thread)
+
+    def no_thread(*_args: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    assert terminated(child) == (-signal.SIGTERM, "3 0")
+
+
+def test_terminated_without_a_broker() -> None:
+    """It ends within the budget, and has given up on what it published."""
+    assert terminated(lambda: publish(Hook(model="ranker", kafka=UNREACHABLE), 3)) == (-signal.SIGTERM, "0 3")
+
+
+def test_a_second_sigterm_ends_the_process_at_once() -> None:
+    """Whoever insists does not wait for Kafka."""
+
+    def child() -> None:
+        hook = Hook(model="ranker", kafka=UNREACHABLE, limits=Limits(exit_seconds=10 * GENEROUS))
+        publish(hook)
+        signal.raise_signal(signal.SIGTERM)
+        Hook(model="ranker", kafka=UNREACHABLE)  # a new one does not begin again
+
+    assert terminated(child) == (-signal.SIGTERM, "")
+
+
+def test_a_child_of_one_that_is_terminated_has_the_handler() -> None:
+    """It closes what is its own, and ends itself, not its parent."""
+
+    def child() -> None:
+        hook = Hook(model="ranker", kafka=MOCK)
+        publish(hook, 2)
+        assert terminated(lambda: publish(hook, 5), inherits=True) == (-signal.SIGTERM, "5 0")
+
+    assert in_fork(child) == 0
+
+
+def test_process_1_is_not_ended() -> None:
+    """The kernel spares it where it handles no SIGTERM; so do we, and its hook stays open."""
+    hook = Hook(model="ranker", kafka=MOCK)
+
+    def child() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _lifetime._handles_sigterm = False
+        _lifetime.on_terminate()
+        os.getpid = lambda: 1
+        signal.raise_signal(signal.SIGTERM)
+        assert not hook._courier.intake.closed
+
+    assert in_fork(child) == 0
+
+
+@pytest.mark.parametrize("theirs", [signal.SIG_IGN, lambda *_: None], ids=["ignored", "handled"])
+def test_a_handler_that_is_there_stays(theirs: Any) -> None:
+    """What the service decided about SIGTERM is the service's."""
+
+    def child() -> None:
+        signal.signal(signal.SIGTERM, theirs)
+        Hook(model="ranker", kafka=MOCK)
+        assert signal.getsignal(signal.SIGTERM) == theirs
+
+    assert in_fork(child) == 0
+
+
+def test_a_hook_made_in_another_thread_does_without() -> None:
+    """Python lets none but the main thread say what a signal does; the next hook made there says it."""
+
+    def child() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _lifetime._handles_sigterm = False
+        thread = threading.Thread(target=Hook, kwargs={"model": "ranker", "kafka": MOCK})
+        thread.start()
+        thread.join()
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        Hook(model="ranker", kafka=MOCK)
+        assert signal.getsignal(signal.SIGTERM) == _lifetime._on_sigterm
+
+    assert in_fork(child) == 0
+
+
 def test_importing_the_hook_loads_nothing_of_the_extras() -> None:
     """A serving process carries confluent-kafka and fastavro, and of the rest nothing."""
     heavy = {
@@ -187,6 +289,37 @@ def test_the_door_is_complete() -> None:
     names = shadowlane.producer.__all__
     assert names == sorted(names)
     assert all(hasattr(shadowlane.producer, name) for name in names)
+
+
+def terminated(
+    begin: Callable[[], object], *, signalled: bool = False, inherits: bool = False
+) -> tuple[int, str]:
+    """The exit code of a child that begins so and then, unless it was before, is signalled.
+
+    Also what its hook delivered and failed. Its SIGTERM is the default at first, or what it inherits.
+    """
+    reads, writes = os.pipe()
+    close_all = _lifetime.close_all
+
+    def told() -> None:
+        (courier,) = cast("set[Any]", _lifetime._running)
+        close_all()
+        os.write(writes, f"{courier.counts.delivered} {courier.counts.failed}".encode())
+
+    def child() -> None:
+        if not inherits:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            _lifetime._handles_sigterm = False
+        _lifetime.close_all = told
+        begin()
+        if not signalled:
+            signal.raise_signal(signal.SIGTERM)
+        time.sleep(2 * GENEROUS)
+
+    code = in_fork(child)
+    os.close(writes)
+    with os.fdopen(reads) as answer:
+        return code, answer.read()
 
 
 def in_fork(child: Callable[[], object]) -> int:
