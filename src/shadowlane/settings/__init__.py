@@ -4,7 +4,8 @@ The first of the three that says something wins, key by key.
 """
 
 from shadowlane.settings._kafka import KafkaSettings, Sasl, Tls
+from shadowlane.settings._redaction import RedactionRule, RedactionSettings
 from shadowlane.settings._secret import Secret
 from shadowlane.settings._settings import Settings
 
-__all__ = ["KafkaSettings", "Sasl", "Secret", "Settings", "Tls"]
+__all__ = ["KafkaSettings", "RedactionRule", "RedactionSettings", "Sasl", "Secret", "Settings", "Tls"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_LAKE = "./lake"
-TOP_LEVEL = ("lake", "kafka")
+TOP_LEVEL = ("lake", "kafka", "hook")
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,20 +84,25 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The three places, for one table of the file (`title` is how messages name it)."""
+    """The three places, for one table of the file.
+
+    `title` is how messages name the table; `prefix` stands before a setting's name in its variable.
+    """
 
     arguments: Mapping[str, object]
     env: Mapping[str, str]
     file: Path | None
     table: Mapping[str, object]
     title: str = ""
+    prefix: str = ""
 
     def find(self, name: str) -> Found | None:
         """The strongest value of a setting. An empty variable counts as unset, as Compose sets those."""
         if self.arguments.get(name) is not None:
             return Found(self.arguments[name], f"argument {name}", Path(), 3)
-        if self.env.get(variable(name)):
-            return Found(self.env[variable(name)], variable(name), Path(), 2)
+        from_env = variable(self.prefix + name)
+        if self.env.get(from_env):
+            return Found(self.env[from_env], from_env, Path(), 2)
         if name in self.table and self.file is not None:
             return Found(self.table[name], f"{self.file}: {self.title}{name}", self.file.parent, 1)
         return None
