@@ -28,6 +28,10 @@ class Log:
         if len(self._said) == _MOST:
             _warn("%d different warnings of the hook so far; it says no more", _MOST)
 
+    def change(self, text: str) -> None:
+        """Warn of a change of state, also of one that came before."""
+        _warn("%s", text)
+
 
 class DropWatch:
     """Says when a full queue begins to cost requests, and when that is over."""
