@@ -3,7 +3,6 @@
 ShadowlaneError
 ├── SettingsError            a setting is wrong, unknown or missing
 ├── MissingExtraError        a feature needs an extra that is not installed
-├── NotEncodableError        a value of a caller's has no form in an event
 ├── CodecError               bytes that are not the event they should be
 │   ├── CorruptMessageError          the frame is ours, the body is not what it says
 │   ├── ForeignMessageError          no frame of ours at the start
@@ -42,13 +41,6 @@ class MissingExtraError(ShadowlaneError):
 
     def __str__(self) -> str:
         return f"{self.feature} needs an extra: pip install 'shadowlane[{self.extra}]'"
-
-
-class NotEncodableError(ShadowlaneError):
-    """A value of a caller's has no form in an event.
-
-    Its text goes to the log: it names fields and types, and never shows a value.
-    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,9 @@ import logging
 import time
 from contextlib import suppress
 
+from shadowlane.errors import ShadowlaneError
+from shadowlane.schemas import NoFormError
+
 logger = logging.getLogger("shadowlane.producer")
 
 _MOST = 50
@@ -64,9 +67,15 @@ def _warn(text: str, *values: object) -> None:
 
 
 def described(error: BaseException) -> str:
-    """An error as text, also one of foreign code that cannot say itself."""
-    try:
-        text = str(error)
-    except Exception:
-        text = ""
-    return f"{type(error).__name__}: {text[:_LONGEST]}" if text else type(error).__name__
+    """An error for the log: what shadowlane itself says, and of any other its type and place.
+
+    The text of a foreign error may hold a value of the caller's: a UnicodeEncodeError holds the text that
+    it met, a KeyError the key, and a service's own error whatever it was given.
+    """
+    name = type(error).__name__
+    if isinstance(error, (ShadowlaneError, NoFormError)):
+        return f"{name}: {str(error)[:_LONGEST]}"
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    return f"{name} in {place.tb_frame.f_globals.get('__name__')}:{place.tb_lineno}" if place else name

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Mapping, Sequence
-from fnmatch import translate
 from pathlib import Path
 from typing import Any, NamedTuple
-from unicodedata import category, normalize
 
-from shadowlane.errors import NotEncodableError, SettingsError
+from shadowlane.errors import SettingsError
 from shadowlane.producer._encode import Observation
-from shadowlane.producer._redaction_actions import GONE, Action, UnfitError, action_of, allow, drop
-from shadowlane.schemas import Prediction
+from shadowlane.producer._redaction_rules import GONE, Action, Rule, UnfitError, allow, drop, forms
+from shadowlane.schemas import NoFormError, Prediction, plain_value
 from shadowlane.settings import RedactionRule, RedactionSettings, Secret
 
-# Names come from data: what is remembered of them has an end.
+# Names come from data: what is remembered of them has an end, and so has what is matched with patterns.
 _MOST_PATHS = 4096
-_LONGEST_PATH = 512
+_LONGEST_PATH = 1000
 _MOST_HELD = 1_000_000
+_CONTAINERS = (Mapping, list, tuple)
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 _TEXTS = ("entity_id", "request_id", "prediction.label", "prediction.ranking")
 _NUMBERS = ("prediction.score", "prediction.vector")
@@ -85,7 +83,7 @@ class Redaction:
         """The same request without what must not leave; the request itself stays as it was.
 
         Raises:
-            NotEncodableError: a value's kind does not fit its rule, or cannot be looked into.
+            NoFormError: a value's kind does not fit its rule, or cannot be looked into.
             Exception: whatever a foreign value raises when it is asked for its content.
         """
         if self._passes_all:
@@ -102,7 +100,7 @@ class Redaction:
 
     def _begin(self, settings: RedactionSettings) -> None:
         self._settings = settings
-        self._rules = [_Rule(rule, action_of(rule, settings.key)) for rule in settings.rules]
+        self._rules = [Rule(rule, settings.key) for rule in settings.rules]
         self._otherwise = allow if settings.otherwise == "allow" else drop
         self._decisions: dict[str, _Decision] = {}
         self._plans: dict[tuple[str, tuple[Any, ...]], _Plan] = {}
@@ -118,7 +116,7 @@ class Redaction:
     def _check_kinds(self) -> None:
         """A rule whose action does not fit a field that each request has is wrong for all of them."""
         for path in _FIXED:
-            number = self._first_match(*_forms(path))
+            number = self._first_match(*forms(path))
             if number is None:
                 continue
             rule, where = self._settings.rules[number], f"{self._settings.where} rule {number + 1}"
@@ -187,18 +185,17 @@ class Redaction:
             return value if action is allow else GONE
         if action is allow and getattr(getattr(value, "dtype", None), "hasobject", True) is False:
             return value  # an array of numbers has no names in it
-        tolist = getattr(value, "tolist", None)
-        if callable(tolist):
-            value = tolist()
+        try:
+            value = _opened(value)
+        except NoFormError as error:
+            if action is drop:
+                return GONE
+            raise NoFormError(f"{path}: {error}") from None
         if isinstance(value, Mapping):
             return self._redacted_mapping(value, path, action)
         if isinstance(value, (list, tuple)):
             return self._redacted_list(value, path, action)
-        if action is drop:
-            return GONE
-        if value is None or isinstance(value, (str, int, float)):
-            return _done(action, value, path)
-        raise NotEncodableError(f"{path}: a {type(value).__name__} cannot be redacted")
+        return _done(action, value, path)
 
     def _redacted_mapping(self, values: Mapping[Any, Any], path: str, action: Action) -> Any:
         redacted = {}
@@ -215,26 +212,25 @@ class Redaction:
         return redacted if redacted or (not values and action is not drop) else GONE
 
     def _path(self, above: str, name: Any) -> str | None:
-        """A field's path; None where its name cannot be published and it is dropped anyway."""
-        if isinstance(name, str):
-            # Not formatted: of an Enum that is text that gives something else than is published.
-            return above + "." + name
-        if above not in _ROOTS and (name is None or isinstance(name, (int, float))):
-            return f"{above}.{json.dumps(name)}"
+        """A field's path; None where it can have none, and is dropped anyway."""
+        text = name if type(name) is str else _name_as_text(name)
+        if text is not None and (isinstance(name, str) or above not in _ROOTS):
+            path = f"{above}.{text}"
+            if len(path) <= _LONGEST_PATH:
+                return path
         if self._decide(above).action is drop:
             return None
-        raise NotEncodableError(f"{above}: a name in it is a {type(name).__name__}, not text")
+        what = "too long" if isinstance(name, str) else f"a {type(name).__name__}, not text"
+        raise NoFormError(f"{above}: a name in it is {what}")
 
     def _remember(self, path: str) -> _Decision:
-        decision = self._decide(path)
-        if len(path) <= _LONGEST_PATH:
-            if len(self._decisions) >= _MOST_PATHS:
-                self._decisions.clear()
-            self._decisions[path] = decision
+        if len(self._decisions) >= _MOST_PATHS:
+            self._decisions.clear()
+        decision = self._decisions[path] = self._decide(path)
         return decision
 
     def _decide(self, path: str) -> _Decision:
-        plain, folded = _forms(path)
+        plain, folded = forms(path)
         number = self._first_match(plain, folded)
         before = self._rules[:number]
         return _Decision(
@@ -254,31 +250,27 @@ class _Decision(NamedTuple):
     """Whether the same becomes of all beneath it."""
 
 
-class _Rule:
-    """A rule, ready to be matched."""
-
-    def __init__(self, rule: RedactionRule, action: Action) -> None:
-        self.action = action
-        self._fields = frozenset(map(_folded, rule.field))
-        self._patterns = [re.compile(translate(_folded(glob))) for glob in rule.glob]
-        # A name with a line break in it is a name all the same.
-        self._patterns += [re.compile(regex, re.IGNORECASE | re.DOTALL) for regex in rule.regex]
-
-    def matches(self, plain: list[str], folded: list[str]) -> bool:
-        """Whether it matches a path or one above it, each given as it is and folded."""
-        return not self._fields.isdisjoint(folded) or any(
-            pattern.fullmatch(path) for pattern in self._patterns for path in (*plain, *folded)
-        )
-
-    def may_match_beneath(self, folded: str) -> bool:
-        """Whether some path beneath this one may match; of a pattern that is hard to say."""
-        return bool(self._patterns) or any(field.startswith(f"{folded}.") for field in self._fields)
-
-
 def _restored(kind: type[Redaction], settings: RedactionSettings) -> Redaction:
     redaction = kind.__new__(kind)
     redaction._begin(settings)  # noqa: SLF001 (its other constructor)
     return redaction
+
+
+def _opened(value: Any) -> Any:
+    """A value made Python's own: what is in it only where there is no other way to see it."""
+    value = plain_value(value, deep=False)
+    return value if type(value) in _SCALARS or isinstance(value, _CONTAINERS) else plain_value(value)
+
+
+def _name_as_text(name: Any) -> str | None:
+    """A name as JSON has it; None where JSON has no such name."""
+    try:
+        plain = plain_value(name, deep=False)
+    except NoFormError:
+        return None
+    if type(plain) not in _SCALARS:
+        return None
+    return plain if isinstance(plain, str) else json.dumps(plain)
 
 
 def _put(values: dict[Any, Any], name: Any, value: Any) -> None:
@@ -292,22 +284,4 @@ def _done(action: Action, value: Any, path: str) -> Any:
     try:
         return action(value)
     except UnfitError as error:
-        raise NotEncodableError(f"{path}: {error}") from None
-
-
-def _forms(path: str) -> tuple[list[str], list[str]]:
-    """A path with those above it, as it is and folded."""
-    return _with_those_above(path), _with_those_above(_folded(path))
-
-
-def _with_those_above(path: str) -> list[str]:
-    names = path.split(".")
-    return [".".join(names[:end]) for end in range(1, len(names) + 1)]
-
-
-def _folded(path: str) -> str:
-    """How names are compared: without case, in one Unicode form, without characters that nobody sees."""
-    if path.isascii():
-        return path.lower()
-    seen = "".join(character for character in path if category(character) != "Cf")
-    return normalize("NFKC", normalize("NFKC", seen).casefold())
+        raise NoFormError(f"{path}: {error}") from None

@@ -1,13 +1,16 @@
-"""What becomes of one value: hashed, or put into a bucket."""
+"""The rules of a redaction at work: which fields one matches, and what it makes of a value."""
 
 from __future__ import annotations
 
 import hmac
 import math
+import re
 from bisect import bisect_right
 from collections.abc import Callable
+from fnmatch import translate
 from functools import partial
 from typing import Any
+from unicodedata import category, normalize
 
 from shadowlane.settings import RedactionRule, Secret
 
@@ -31,7 +34,46 @@ def drop(_value: Any) -> Any:
     return GONE
 
 
-def action_of(rule: RedactionRule, key: Secret | None) -> Action:
+class Rule:
+    """One rule, ready for use."""
+
+    def __init__(self, rule: RedactionRule, key: Secret | None) -> None:
+        self.action = _action(rule, key)
+        self._fields = frozenset(map(_folded, rule.field))
+        self._patterns = [re.compile(translate(_folded(glob))) for glob in rule.glob]
+        # A name with a line break in it is a name all the same.
+        self._patterns += [re.compile(regex, re.IGNORECASE | re.DOTALL) for regex in rule.regex]
+
+    def matches(self, plain: list[str], folded: list[str]) -> bool:
+        """Whether it matches a path or one above it, each given as it is and folded."""
+        return not self._fields.isdisjoint(folded) or any(
+            pattern.fullmatch(path) for pattern in self._patterns for path in (*plain, *folded)
+        )
+
+    def may_match_beneath(self, folded: str) -> bool:
+        """Whether some path beneath this one may match; of a pattern that is hard to say."""
+        return bool(self._patterns) or any(field.startswith(f"{folded}.") for field in self._fields)
+
+
+def forms(path: str) -> tuple[list[str], list[str]]:
+    """A path with those above it, as it is and folded."""
+    return _with_those_above(path), _with_those_above(_folded(path))
+
+
+def _with_those_above(path: str) -> list[str]:
+    names = path.split(".")
+    return [".".join(names[:end]) for end in range(1, len(names) + 1)]
+
+
+def _folded(path: str) -> str:
+    """How names are compared: without case, in one Unicode form, without characters that nobody sees."""
+    if path.isascii():
+        return path.lower()
+    seen = "".join(character for character in path if category(character) != "Cf")
+    return normalize("NFKC", normalize("NFKC", seen).casefold())
+
+
+def _action(rule: RedactionRule, key: Secret | None) -> Action:
     """What a rule does to each value."""
     if rule.action == "hash" and key is not None:
         return partial(_hashed, hmac.new(key.reveal().encode(), digestmod="sha256"), rule.cut or None)
