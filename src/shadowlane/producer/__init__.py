@@ -5,9 +5,24 @@ Use: `hook = Hook(model="ranker", model_version="7", bootstrap_servers="…", sa
 """
 
 from shadowlane.producer._calls import Call
-from shadowlane.producer._courier import Limits
+from shadowlane.producer._control import read_sampling, set_sampling
 from shadowlane.producer._hook import Hook
+from shadowlane.producer._plan import Limits
+from shadowlane.producer._redaction import Redaction
 from shadowlane.producer._sampling import Rates, Sampling, is_sampled, position
-from shadowlane.producer._stats import Stats
+from shadowlane.producer._stats import Results, Stats
 
-__all__ = ["Call", "Hook", "Limits", "Rates", "Sampling", "Stats", "is_sampled", "position"]
+__all__ = [
+    "Call",
+    "Hook",
+    "Limits",
+    "Rates",
+    "Redaction",
+    "Results",
+    "Sampling",
+    "Stats",
+    "is_sampled",
+    "position",
+    "read_sampling",
+    "set_sampling",
+]

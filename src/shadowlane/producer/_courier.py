@@ -5,22 +5,25 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
 from os import getpid
 from threading import Event, Thread, current_thread
-from typing import ParamSpec
+from types import MappingProxyType
+from typing import Any, ParamSpec
 
-from shadowlane.errors import SettingsError, ShadowlaneError
+from shadowlane.errors import ShadowlaneError
 from shadowlane.producer import _lifetime
-from shadowlane.producer._encode import Encoder, Observation, Subject
+from shadowlane.producer._encode import Deferred, Encoder, Observation, Result
 from shadowlane.producer._intake import Intake
+from shadowlane.producer._ledger import Ledger
 from shadowlane.producer._log import DropWatch, Log, described
+from shadowlane.producer._observer import Observer
 from shadowlane.producer._outbox import Outbox
-from shadowlane.producer._stats import Counts, Stats
+from shadowlane.producer._plan import Plan
+from shadowlane.producer._rates import RateWatch
+from shadowlane.producer._sampling import Rates
+from shadowlane.producer._stats import Counts
 from shadowlane.schemas import LedgerEntry
-from shadowlane.settings import KafkaSettings
 
 P = ParamSpec("P")
 
@@ -29,54 +32,42 @@ _SLICE = 16
 _REST = 0.0002
 _IDLE = 0.05
 _NO_PRODUCER = 5.0
+_LOOK_SECONDS = 1.0
 # Of the time that closing may take, what is kept for the last ledger entry.
 _LEDGER_SHARE, _LEDGER_SECONDS = 0.25, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a hook may take of its process.
-
-    Attributes:
-        queue_size: Requests that may wait for the background thread; one more is dropped and counted.
-        queue_bytes: Memory that they may take together, by an estimate made as they are copied; what
-            does not fit is dropped and counted. librdkafka's own queue, for messages that Kafka has not
-            answered, may take 32 MiB besides (`queue.buffering.max.kbytes`).
-        exit_seconds: How long `close`, and the end of the process, may take to deliver what waits.
-        ledger_seconds: How often the counts go to the ledger.
-    """
-
-    queue_size: int = 10_000
-    queue_bytes: int = 64 * 1024 * 1024
-    exit_seconds: float = 2.0
-    ledger_seconds: float = 10.0
-
-    def __post_init__(self) -> None:
-        leasts = {"queue_size": 1, "queue_bytes": 1, "exit_seconds": 0, "ledger_seconds": 0.1}
-        for name, least in leasts.items():
-            value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not least <= value < float("inf"):
-                raise SettingsError(f"{name} is {value!r}; it must be a number from {least}")
+# What a deferred request may leave out.
+_ARGUMENTS: Mapping[str, Any] = MappingProxyType(
+    dict.fromkeys(
+        ("latency_ms", "request_id", "entity_id", "segments", "event_time", "context"),
+    )
+)
 
 
 class Courier:
     """One process's intake, counts and background thread; a forked child gets another."""
 
-    def __init__(self, subject: Subject, settings: KafkaSettings, limits: Limits) -> None:
-        self._subject, self._settings, self._limits = subject, settings, limits
-        #: Tells this process from all others, and with a sequence number its requests.
-        self.mark = secrets.token_hex(8)
-        self.counts = Counts(f"{socket.gethostname()[:64]}-{getpid()}-{self.mark}")
-        self.intake = Intake(self.counts, limits.queue_size, limits.queue_bytes, self._start)
+    def __init__(self, plan: Plan, rates: Rates | None = None) -> None:
+        self._plan = plan
+        mark = secrets.token_hex(8)
+        self.counts = Counts(f"{socket.gethostname()[:64]}-{getpid()}-{mark}")
+        #: Takes requests down, in the callers' threads.
+        self.observer = Observer(mark, plan.sampling, rates or plan.sampling.rates)
+        self.intake = Intake(self.counts, plan.limits.queue_size, plan.limits.queue_bytes, self._start)
         self.outbox: Outbox | None = None
-        self._encoder = Encoder(subject, self.counts.producer_id)
-        self._log, self._drops = Log(), DropWatch(limits.queue_size, limits.queue_bytes)
+        self._encoder = Encoder(plan.subject, self.counts.producer_id, mark)
+        self._log, self._drops = Log(), DropWatch(plan.limits.queue_size, plan.limits.queue_bytes)
+        self._watch: RateWatch | None = None
         self._thread: Thread | None = None
         self._settled = Event()
         self._deadline = 0.0
-        self._started_at = datetime.now(UTC)
-        self._in_ledger = self.counts.stats()
-        self._next_entry = 0.0  # the first at once: of a process that is killed the ledger should know
+        self._ledger = Ledger(plan.subject, self.counts, plan.limits.ledger_seconds)
+        self._next_look = 0.0
+
+    @property
+    def clients(self) -> list[object]:
+        """Kafka clients with threads of their own, which a forked child does not have."""
+        found = [*self.outbox.clients] if self.outbox else []
+        return [*found, self._watch.consumer] if self._watch and self._watch.consumer else found
 
     def flush(self, timeout: float) -> bool:
         """Wait until Kafka has answered for all that was published so far; False where the time ran out."""
@@ -90,7 +81,7 @@ class Courier:
         """Take nothing more, and have the background thread end within this time."""
         with self.counts.lock:
             if not self.intake.closed:
-                seconds = self._limits.exit_seconds if timeout is None else timeout
+                seconds = self._plan.limits.exit_seconds if timeout is None else timeout
                 self._deadline = time.monotonic() + seconds
                 self.intake.close()
 
@@ -119,10 +110,11 @@ class Courier:
                 self._serve(self.outbox)
                 self._finish(self.outbox)
         except BaseException as error:  # a native library may panic, and a panic is no Exception
-            self._log.once(f"the hook of {self._subject.model} stopped: {described(error)}")
+            self._log.once(f"the hook of {self._plan.subject.model} stopped: {described(error)}")
         finally:
             self.intake.close()
             self.intake.give_up()
+            self._survives(self._stop_watching)
             self.outbox = None
             self._settled.set()
             _lifetime.ended(self)
@@ -131,7 +123,7 @@ class Courier:
         """A producer, as soon as one can be made (a certificate may be missing for a while)."""
         while True:  # once at least: a short script may be at its end before this thread begins
             try:
-                return Outbox(self._settings, self.counts, self._log)
+                return self._plan.make_outbox(self._plan.settings, self.counts, self._log)
             except BaseException as error:  # what a native library raises, too, may be over next time
                 why = str(error) if isinstance(error, ShadowlaneError) else described(error)
                 self._log.once(f"the hook has no Kafka client and tries again: {why}")
@@ -139,6 +131,7 @@ class Courier:
             while time.monotonic() < next_try:
                 if self.intake.closed:
                     return None
+                self.intake.weigh(all_of_it=True)
                 time.sleep(_IDLE)
 
     def _serve(self, outbox: Outbox) -> None:
@@ -147,7 +140,11 @@ class Courier:
                 time.sleep(_IDLE)  # not at full speed into the next failure
 
     def _turn(self, outbox: Outbox) -> None:
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + _LOOK_SECONDS
+            self._look_for_rates()
         waits = self._send_slice(outbox)
+        self.intake.weigh(all_of_it=not waits)
         outbox.poll(0 if waits else _IDLE)
         self._keep_books(outbox)
         if waits and not self.intake.is_half_full:
@@ -162,19 +159,43 @@ class Courier:
             return False
         return True
 
+    def _look_for_rates(self) -> None:
+        sampling = self._plan.sampling
+        if sampling.file is None and not sampling.control:
+            return
+        if self._watch is None:
+            self._watch = RateWatch(sampling, self._plan.subject.model, self._plan.settings, self._log)
+        rates = self._watch.look()
+        if rates is not None:
+            self.observer.rates = rates
+
+    def _stop_watching(self) -> None:
+        if self._watch:
+            watch, self._watch = self._watch, None
+            watch.close()
+
     def _send_slice(self, outbox: Outbox) -> bool:
-        """Send a few requests; True where more can be sent at once."""
+        """Send a few items; True where more can be sent at once."""
         for _ in range(_SLICE):
-            observation = self.intake.take()
-            if observation is None:
+            item = self.intake.take()
+            if item is None:
                 return False
-            if not self._send(observation, outbox):
-                self.intake.put_back(observation)
+            sent = self._send_result(item, outbox) if isinstance(item, Result) else self._send(item, outbox)
+            if not sent:
+                self.intake.put_back(item)
                 return False
         return True
 
-    def _send(self, observation: Observation, outbox: Outbox) -> bool:
+    def _send(self, request: Observation | Deferred, outbox: Outbox) -> bool:
+        """Send a request, or count why not; False where there is no room for it now."""
         try:
+            observation = self._read(request) if isinstance(request, Deferred) else request
+            if observation is None:
+                with self.counts.lock:
+                    self.counts.sampled_out += 1
+                return True
+            if self._plan.redaction:
+                observation = self._plan.redaction.apply(observation)
             message = self._encoder.request(observation, time.time_ns() // 1_000_000)
         except BaseException as error:  # from values of the caller's: whatever it is, it ends here
             self.counts.drop("not_encodable")
@@ -187,11 +208,23 @@ class Courier:
             self._log.once(f"a request was not published: {described(error)}")
             return True
 
+    def _read(self, request: Deferred) -> Observation | None:
+        return self.observer.observe(**{**_ARGUMENTS, **request.read()}, sequence=request.sequence)
+
+    def _send_result(self, result: Result, outbox: Outbox) -> bool:
+        """Send a comparison or an error, or count that not; False where there is no room for it now."""
+        try:
+            message = self._encoder.result(result, time.time_ns() // 1_000_000)
+            return outbox.send_result(message, type(result.event))
+        except BaseException as error:  # from what a shadow answered: whatever it is, it ends here
+            with self.counts.lock:
+                self.counts.results_dropped += 1
+            self._log.once(f"a {type(result.event).__name__} was not published: {described(error)}")
+            return True
+
     def _keep_books(self, outbox: Outbox) -> None:
         self._say_what_was_dropped()
-        if time.monotonic() >= self._next_entry:
-            self._next_entry = time.monotonic() + self._limits.ledger_seconds
-            self._send_ledger(outbox, final=False)
+        self._send_ledger(outbox, self._ledger.due(time.monotonic()))
         with self.counts.lock:  # or a request could come, with its `flush`, between the look and the word
             if not self.intake and not outbox.in_flight:
                 self._settled.set()
@@ -209,33 +242,13 @@ class Courier:
         self.intake.give_up()
         self._survives(outbox.flush, for_requests - time.monotonic())
         self._survives(self._say_what_was_dropped)
-        self._survives(self._send_ledger, outbox, final=True)
+        self._survives(lambda: self._send_ledger(outbox, self._ledger.last()))
         self._survives(outbox.flush, self._deadline - time.monotonic())
 
     def _send_all(self, outbox: Outbox, until: float) -> None:
         while self.intake and time.monotonic() < until:
             outbox.poll(0 if self._send_slice(outbox) else _IDLE / 10)
 
-    def _send_ledger(self, outbox: Outbox, *, final: bool) -> None:
-        stats = self.counts.stats()
-        if final or stats != self._in_ledger:
-            self._in_ledger = stats
-            outbox.send_ledger(self._encoder.ledger(self._entry(stats, final=final)))
-
-    def _entry(self, stats: Stats, *, final: bool) -> LedgerEntry:
-        return LedgerEntry(
-            producer_id=stats.producer_id,
-            model=self._subject.model,
-            model_version=self._subject.model_version,
-            started_at=self._started_at,
-            recorded_at=datetime.now(UTC),
-            # What still waits has not come out yet: it belongs to the next entry.
-            observed=stats.observed - stats.queued,
-            primary_failed=stats.primary_failed,
-            sampled_out=stats.sampled_out,
-            published=stats.published,
-            dropped=stats.dropped,
-            delivered=stats.delivered,
-            failed=stats.failed,
-            final=final,
-        )
+    def _send_ledger(self, outbox: Outbox, entry: LedgerEntry | None) -> None:
+        if entry is not None:
+            outbox.send_ledger(self._encoder.ledger(entry))

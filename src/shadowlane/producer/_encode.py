@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
-from shadowlane.schemas import Codec, Features, LedgerEntry, Prediction, ProductionRequest, label_text
+from shadowlane.producer._wire import RequestWriter
+from shadowlane.schemas import Codec, LedgerEntry, NoFormError, ShadowComparison, ShadowError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_PREDICTION = "shadowlane.v1.Prediction"
+#: As confluent_kafka has them.
+Headers = list[tuple[str, str | bytes | None]]
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Observation(NamedTuple):
     """One request as its caller's thread took it down, copied and not yet looked at."""
 
     sequence: int
-    request_id: str
+    request_id: str | None
+    """The caller's; else made of the producer's mark and the sequence."""
     entity_id: str | None
     event_time: int | datetime
     """In microseconds, or as the caller gave it."""
@@ -28,8 +33,23 @@ class Observation(NamedTuple):
     segments: Mapping[str, Any] | None
     context: Mapping[str, Any] | None
     sampling_rate: float
-    size: int = 0
+
+
+class Deferred(NamedTuple):
+    """One request whose features and prediction the background thread reads out of what was kept."""
+
+    sequence: int
+    read: Callable[[], Mapping[str, Any]]
+    """To the arguments of `Hook.publish`."""
+    size: int
     """About how many bytes of memory it takes."""
+
+
+class Result(NamedTuple):
+    """A comparison or an error of a shadow that ran in this process."""
+
+    event: ShadowComparison | ShadowError
+    key: str
 
 
 class Message(NamedTuple):
@@ -38,6 +58,7 @@ class Message(NamedTuple):
     value: bytes
     key: str
     timestamp_ms: int
+    headers: Headers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +70,19 @@ class Subject:
 
 
 class Encoder:
-    """Makes the messages of one producer."""
+    """Makes the messages of one producer.
 
-    def __init__(self, subject: Subject, producer_id: str) -> None:
-        self._subject, self._producer_id = subject, producer_id
-        self._requests = Codec(ProductionRequest)
+    Args:
+        subject: Whose requests.
+        producer_id: The producer's id.
+        mark: What tells this producer's requests from all others'.
+    """
+
+    def __init__(self, subject: Subject, producer_id: str, mark: str) -> None:
+        self._mark = mark
+        self._writer = RequestWriter(subject.model, subject.model_version, producer_id)
         self._ledger = Codec(LedgerEntry)
+        self._results = {event: Codec(event) for event in (ShadowComparison, ShadowError)}
 
     def request(self, observation: Observation, now_ms: int) -> Message:
         """A request's message.
@@ -62,56 +90,61 @@ class Encoder:
         Raises:
             Exception: something in it has no form in the event; which, it says.
         """
-        micros = _micros(observation.event_time)
-        record = {
-            "request_id": observation.request_id,
-            "event_time": micros,
-            "model": self._subject.model,
-            "model_version": self._subject.model_version,
-            "entity_id": observation.entity_id,
-            "features": _fields(Features.of(observation.features)),
-            "prediction": None if observation.prediction is None else _prediction(observation.prediction),
-            "latency_ms": None if observation.latency_ms is None else float(observation.latency_ms),
-            "segments": _texts("segment", observation.segments),
-            "context": _texts("context", observation.context),
-            "sampling_rate": observation.sampling_rate,
-            "producer_id": self._producer_id,
-            "sequence": observation.sequence,
-        }
-        return Message(
-            self._requests.encode_record(record),
-            observation.entity_id or observation.request_id,
-            # A broker refuses the whole batch around a message from the future; 0 is "now" to librdkafka.
-            max(1, min(micros // 1000, now_ms)),
+        (sequence, request_id, entity_id, time, features, prediction, latency, segments, context, rate) = (
+            observation
         )
+        if request_id is None:
+            request_id = made_id(self._mark, sequence)
+        micros = time if type(time) is int else _micros(time)
+        value = self._writer.write(
+            request_id,
+            micros,
+            entity_id,
+            features,
+            prediction,
+            latency,
+            segments,
+            context,
+            rate,
+            sequence,
+        )
+        # A broker refuses the whole batch around a message from the future; 0 is "now" to librdkafka.
+        at = max(1, min(micros // 1000, now_ms))
+        return Message(value, entity_id or request_id, at, _trace_headers(context) if context else None)
 
     def ledger(self, entry: LedgerEntry) -> Message:
         """The message of a ledger entry."""
         return Message(self._ledger.encode(entry), entry.producer_id, _micros(entry.recorded_at) // 1000)
 
+    def result(self, result: Result, now_ms: int) -> Message:
+        """The message of a comparison or an error.
+
+        Raises:
+            Exception: something in it has no form in the event; which, it says.
+        """
+        event = result.event
+        codec: Any = self._results[type(event)]
+        at = now_ms if event.event_time is None else _micros(event.event_time) // 1000
+        return Message(codec.encode(event), result.key, max(1, min(at, now_ms)))
+
+
+def made_id(mark: str, sequence: int) -> str:
+    """The id of a request whose caller gave none."""
+    return f"{mark}-{sequence}"
+
+
+def _trace_headers(context: Mapping[str, Any]) -> Headers | None:
+    """The caller's trace, for whoever reads the message to go on with it."""
+    trace = context.get("traceparent")
+    if isinstance(trace, str) and _TRACEPARENT.fullmatch(trace):
+        return [("traceparent", trace.encode())]
+    return None
+
 
 def _micros(time: int | datetime) -> int:
     if isinstance(time, int):
         return time
+    if not isinstance(time, datetime):
+        raise NoFormError(f"event_time: must be a datetime, not {type(time).__name__}")
     # Without a zone Python takes a time as local; events are UTC, and so is what `utcnow` returns.
     return ((time.replace(tzinfo=UTC) if time.utcoffset() is None else time) - _EPOCH) // _MICROSECOND
-
-
-def _fields(event: Features | Prediction) -> dict[str, Any]:
-    return {name: getattr(event, name) for name in event.__slots__}
-
-
-def _prediction(value: Any) -> tuple[str, dict[str, Any]]:
-    # With its branch of the union named, fastavro need not find it out: a sixth of a request's encoding.
-    return _PREDICTION, _fields(Prediction.of(value))
-
-
-def _texts(what: str, values: Mapping[str, Any] | None) -> dict[str, str]:
-    """Names and texts; a value that is not known (None) is left out."""
-    return {name: _text(what, name, value) for name, value in (values or {}).items() if value is not None}
-
-
-def _text(what: str, name: str, value: Any) -> str:
-    if isinstance(value, (str, int)):
-        return label_text(value)
-    raise TypeError(f"{what} {name!r}: must be text, not {type(value).__name__}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -13,12 +12,14 @@ from typing import Any, ParamSpec, Self, TypeVar
 from shadowlane.errors import SettingsError
 from shadowlane.producer import _lifetime
 from shadowlane.producer._calls import NOT_SET, Call, wrapped
-from shadowlane.producer._copies import copied, copied_mapping
-from shadowlane.producer._courier import Courier, Limits
-from shadowlane.producer._encode import Observation, Subject
+from shadowlane.producer._copies import copied
+from shadowlane.producer._courier import Courier
+from shadowlane.producer._encode import Deferred, Observation, Subject
 from shadowlane.producer._log import described
-from shadowlane.producer._outbox import check_settings
-from shadowlane.producer._sampling import check_rate, is_sampled
+from shadowlane.producer._outbox import KafkaOutbox, MakeOutbox, check_settings
+from shadowlane.producer._plan import Limits, Plan
+from shadowlane.producer._redaction import Redaction
+from shadowlane.producer._sampling import Sampling
 from shadowlane.producer._stats import Stats
 from shadowlane.schemas import check_name
 from shadowlane.settings import KafkaSettings
@@ -27,10 +28,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NO_LIMITS_GIVEN = Limits()
-# What any observation takes: its tuple, its times, its ids' and its containers' own.
-_FIXED_BYTES = 500
-# What a named tuple's own constructor does in the end, in half its time.
-_observation: Callable[[tuple[Any, ...]], Observation] = partial(tuple.__new__, Observation)
 
 
 class Hook:
@@ -47,7 +44,9 @@ class Hook:
         model: The model's name, the same for primary and shadow.
         model_version: The primary's version.
         bootstrap_servers: Where Kafka is; else from `kafka`, the environment or shadowlane.toml.
-        sampling: The share of requests to publish, from 0 to 1, chosen by entity (or request) id.
+        sampling: The share of requests to publish, from 0 to 1, chosen by entity (or request) id; or a
+            `Sampling`, for rates by segment and rates that change while the service runs.
+        redaction: What must not leave the process as it is; else what shadowlane.toml says of it.
         kafka: How to reach Kafka, where the environment and shadowlane.toml shall not say it.
         limits: What the hook may take of its process.
 
@@ -61,19 +60,24 @@ class Hook:
         model: str,
         model_version: str = "",
         bootstrap_servers: str | None = None,
-        sampling: float = 1.0,
+        sampling: float | Sampling = 1.0,
+        redaction: Redaction | Mapping[str, Any] | None = None,
         kafka: KafkaSettings | None = None,
         limits: Limits = _NO_LIMITS_GIVEN,
     ) -> None:
         if not isinstance(model, str) or not isinstance(model_version, str):
             raise SettingsError(f"model {model!r} and model_version {model_version!r} must be text")
-        self._rate = check_rate(sampling)
-        settings = _settings(kafka, bootstrap_servers)
-        check_settings(settings)
-        self._new_courier = partial(
-            Courier, Subject(check_name("model", model), model_version), settings, limits
+        plan = Plan(
+            Subject(check_name("model", model), model_version),
+            _settings(kafka, bootstrap_servers),
+            limits,
+            Sampling.of(sampling),
+            Redaction.load() if redaction is None else Redaction.of(redaction),
+            self._outbox_maker(),
         )
-        self._courier = self._new_courier()
+        check_settings(plan.settings)
+        self._plan = plan
+        self._courier = Courier(plan)
         _lifetime.at_fork(self)
         _lifetime.on_terminate()
 
@@ -104,19 +108,42 @@ class Hook:
                 local and wants a zone (`datetime.now(UTC)`).
             context: Trace ids and the like; never features.
         """
-        intake = self._courier.intake
+        courier = self._courier
         try:
-            observation = self._observation(
+            observation = courier.observer.observe(
                 features, prediction, latency_ms, request_id, entity_id, segments, event_time, context
             )
             if observation is None:
-                intake.sampled_out()
+                courier.intake.sampled_out()
             else:
-                intake.put(observation)
+                courier.intake.put(observation)
         except BaseException as error:
-            intake.refuse("not_encodable", f"a request was not published: {described(error)}")
+            courier.intake.refuse("not_encodable", f"a request was not published: {described(error)}")
             if _is_callers_own(error):
                 raise
+
+    def defer(self, read: Callable[[], Mapping[str, Any]], *, size: int) -> None:
+        """Publish a request that the background thread reads, out of what was kept of it.
+
+        For middleware: parsing a body again would cost the request's own time.
+
+        Args:
+            read: Returns the arguments of `publish`; what it raises is counted as `not_encodable`. It
+                must hold nothing that the service may change.
+            size: About how many bytes of memory it holds on to.
+        """
+        courier = self._courier
+        try:
+            courier.intake.put(Deferred(courier.observer.number(), read, size))
+        except BaseException as error:
+            courier.intake.refuse("not_encodable", f"a request was not published: {described(error)}")
+            if _is_callers_own(error):
+                raise
+
+    def primary_failed(self) -> None:
+        """Count a request that the primary did not answer: it is not published, and the ledger says so."""
+        self._courier.observer.number()
+        self._courier.intake.primary_failed()
 
     def observe(
         self,
@@ -137,7 +164,7 @@ class Hook:
         """
         observation: Observation | BaseException | None
         try:
-            observation = self._observation(
+            observation = self._courier.observer.observe(
                 features, None, None, request_id, entity_id, segments, event_time, context
             )
         except BaseException as error:
@@ -178,10 +205,14 @@ class Hook:
 
     def forked(self) -> None:
         """Start anew in a forked child; Python calls it."""
-        closed = self._courier.intake.closed
-        self._courier = self._new_courier()
-        if closed:
+        before = self._courier
+        self._courier = Courier(self._plan, before.observer.rates)
+        if before.intake.closed:
             self._courier.intake.close()
+
+    def _outbox_maker(self) -> MakeOutbox:
+        """Where the messages go: to Kafka, or where a hook for tests keeps them."""
+        return KafkaOutbox
 
     def __enter__(self) -> Self:
         return self
@@ -195,54 +226,6 @@ class Hook:
         courier = getattr(self, "_courier", None)
         if courier is not None:
             courier.begin_close()
-
-    def _observation(
-        self,
-        features: Mapping[str, Any],
-        prediction: Any,
-        latency_ms: float | None,
-        request_id: object,
-        entity_id: object,
-        segments: Mapping[str, Any] | None,
-        event_time: datetime | None,
-        context: Mapping[str, Any] | None,
-    ) -> Observation | None:
-        """Take a request down; None where sampling leaves it out."""
-        courier, rate = self._courier, self._rate
-        sequence = next(courier.intake.sequence)
-        request = (request_id is not None and _text(request_id)) or f"{courier.mark}-{sequence}"
-        entity = (entity_id or None) if type(entity_id) is str else _text(entity_id)
-        if rate < 1 and not is_sampled(entity or request, rate):
-            return None
-        feature_copies, size = copied_mapping("features", features)
-        size += len(request) + _FIXED_BYTES
-        if type(prediction) is not float:  # a number's bytes are among the fixed ones
-            prediction, more = copied(prediction)
-            size += more
-        if entity:
-            size += len(entity)
-        segment_copies = context_copies = None
-        if segments:
-            segment_copies, more = copied_mapping("segments", segments)
-            size += more
-        if context:
-            context_copies, more = copied_mapping("context", context)
-            size += more
-        return _observation(
-            (
-                sequence,
-                request,
-                entity,
-                time.time_ns() // 1000 if event_time is None else event_time,
-                feature_copies,
-                prediction,
-                latency_ms,
-                segment_copies,
-                context_copies,
-                rate,
-                size,
-            )
-        )
 
     def _end(
         self,
@@ -262,9 +245,7 @@ class Hook:
             elif prediction is NOT_SET:
                 intake.refuse("no_prediction", "observe() ended and nobody had set call.prediction")
             else:
-                copy, more = copied(prediction)
-                size = observation.size + more
-                intake.put(observation._replace(prediction=copy, latency_ms=latency_ms, size=size))
+                intake.put(observation._replace(prediction=copied(prediction), latency_ms=latency_ms))
         except BaseException as failure:
             intake.refuse("not_encodable", f"a request was not published: {described(failure)}")
             if _is_callers_own(failure):
@@ -275,11 +256,6 @@ def _settings(kafka: KafkaSettings | None, bootstrap_servers: str | None) -> Kaf
     if kafka is None:
         return KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     return replace(kafka, bootstrap_servers=bootstrap_servers) if bootstrap_servers else kafka
-
-
-def _text(name: object) -> str | None:
-    """An id as text; an empty one is none."""
-    return name or None if name is None or type(name) is str else str(name) or None
 
 
 def _is_callers_own(error: BaseException) -> bool:

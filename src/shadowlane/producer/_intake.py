@@ -4,60 +4,70 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from itertools import count
 
-from shadowlane.producer._encode import Observation
+from shadowlane.producer._encode import Deferred, Observation, Result
 from shadowlane.producer._stats import Counts
+from shadowlane.producer._weights import weight
+
+Item = Observation | Deferred | Result
+
+# So many may wait before they are weighed: they are about to be sent.
+_FEW = 64
 
 
 class Intake:
     """A bounded queue that counts what it takes and what it does not.
 
+    Its bytes are found by the background thread, which weighs what it cannot send at once and drops
+    what is too much: weighing in the caller's thread took a third of the caller's time.
+
     Args:
         counts: Where to count.
-        size: Requests that may wait.
-        most_bytes: Memory that they may take together, by their own estimates.
+        size: Items that may wait.
+        most_bytes: Memory that they may take together, by their weights.
         on_first: Called at the first request: a process that serves nothing (a master that only
             forks) gets no thread and no connection.
     """
 
     def __init__(self, counts: Counts, size: int, most_bytes: int, on_first: Callable[[], None]) -> None:
         self.counts, self._size, self._most_bytes = counts, size, most_bytes
-        self.sequence = count()
         self.closed = False
         #: Why requests could not be taken, for the background thread to say: a log may block its caller.
         self.complaints: deque[str] = deque(maxlen=8)
-        self._queue: deque[Observation] = deque()
-        # Each has one writer, so that taking needs no lock: callers, who hold it, and the background thread.
-        self._bytes_in = self._bytes_out = 0
+        self._fresh: deque[Item] = deque()
+        self._weighed: deque[tuple[Item, int]] = deque()
+        self._bytes = 0
         self._on_first: Callable[[], None] | None = on_first
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._weighed) + len(self._fresh)
 
-    @property
-    def is_half_full(self) -> bool:
-        """Whether the background thread should hurry."""
-        waiting = self._bytes_in - self._bytes_out
-        return len(self._queue) >= self._size / 2 or waiting >= self._most_bytes / 2
-
-    def put(self, observation: Observation) -> None:
+    def put(self, request: Observation | Deferred) -> bool:
         """Take a request, or drop it where there is no room."""
         counts = self.counts
         with counts.lock:
             counts.observed += 1
             if self.closed:
                 counts.drop("closed")
-            elif (
-                len(self._queue) >= self._size
-                or (bytes_in := self._bytes_in + observation.size) - self._bytes_out > self._most_bytes
+                return False
+            if len(self._fresh) + len(self._weighed) >= self._size or (
+                len(self._fresh) > _FEW and self._is_too_much(request)
             ):
                 counts.drop("queue_full")
+                return False
+            self._fresh.append(request)
+            if self._on_first:
+                self._first()
+            return True
+
+    def put_result(self, result: Result) -> None:
+        """Take a comparison or an error, or drop it where there is no room."""
+        with self.counts.lock:
+            if self.closed or len(self) >= self._size:
+                self.counts.results_dropped += 1
             else:
-                self._bytes_in = bytes_in
-                self._queue.append(observation)
-                if self._on_first:
-                    self._first()
+                self._fresh.append(result)
+                self._first()
 
     def sampled_out(self) -> None:
         """Count a request that sampling leaves out."""
@@ -81,18 +91,43 @@ class Intake:
             self._first()
         self.complaints.append(why)
 
-    def take(self) -> Observation | None:
-        """The request that has waited longest."""
-        if not self._queue:
-            return None
-        observation = self._queue.popleft()
-        self._bytes_out += observation.size
-        return observation
+    def _is_too_much(self, request: Item) -> bool:
+        """Whether there is no room, if all that nobody has weighed yet is as heavy as this."""
+        return self._bytes + len(self._fresh) * weight(request) > self._most_bytes
 
-    def put_back(self, observation: Observation) -> None:
+    # From here on: for the background thread alone.
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether the background thread should hurry."""
+        return len(self) >= self._size / 2 or self._bytes >= self._most_bytes / 2
+
+    def take(self) -> Item | None:
+        """What has waited longest."""
+        if self._weighed:
+            item, size = self._weighed.popleft()
+            self._bytes -= size
+            return item
+        return self._fresh.popleft() if self._fresh else None
+
+    def put_back(self, item: Item) -> None:
         """Have it wait again, as the first."""
-        self._bytes_out -= observation.size
-        self._queue.appendleft(observation)
+        size = weight(item)
+        self._bytes += size
+        self._weighed.appendleft((item, size))
+
+    def weigh(self, *, all_of_it: bool) -> None:
+        """Weigh what came in, unless it is little, and drop what is too much."""
+        if not all_of_it and len(self._fresh) <= _FEW:
+            return
+        for _ in range(len(self._fresh)):
+            item = self._fresh.popleft()
+            size = weight(item)
+            if self._bytes + size > self._most_bytes:
+                self._lose(item, "queue_full")
+            else:
+                self._bytes += size
+                self._weighed.append((item, size))
 
     def close(self) -> None:
         """Take nothing more."""
@@ -101,11 +136,15 @@ class Intake:
 
     def give_up(self) -> None:
         """Drop all that still waits."""
-        with self.counts.lock:
-            if self._queue:
-                self.counts.drop("closed", len(self._queue))
-                self._queue.clear()
-                self._bytes_out = self._bytes_in
+        while (item := self.take()) is not None:
+            self._lose(item, "closed")
+
+    def _lose(self, item: Item, reason: str) -> None:
+        if type(item) is Result:
+            with self.counts.lock:
+                self.counts.results_dropped += 1
+        else:
+            self.counts.drop(reason)
 
     def _first(self) -> None:
         if self._on_first:

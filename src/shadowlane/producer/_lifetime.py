@@ -23,7 +23,9 @@ class ForkAware(Protocol):
 class Courier(Protocol):
     """A background thread with the producer that it sends through."""
 
-    outbox: Any
+    @property
+    def clients(self) -> list[object]:
+        """Kafka clients with threads of their own."""
 
     def begin_close(self) -> None:
         """Take nothing more."""
@@ -108,15 +110,15 @@ def _in_child() -> None:
     inherited = list(_running)
     _running.clear()
     for courier in inherited:
-        if courier.outbox is not None:
-            _never_destroy(courier.outbox.producer)
+        for client in courier.clients:
+            _never_destroy(client)
     for thing in list(_fork_aware):
         thing.forked()
 
 
-def _never_destroy(producer: object) -> None:
-    """A parent's producer has no threads in the child, and its destructor would wait for them."""
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(producer))
+def _never_destroy(client: object) -> None:
+    """A parent's client has no threads in the child, and its destructor would wait for them."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(client))
 
 
 atexit.register(close_all)

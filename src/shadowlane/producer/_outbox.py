@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 
@@ -11,6 +12,7 @@ from shadowlane.kafka import TopicNames, make_producer, to_error
 from shadowlane.producer._encode import Message
 from shadowlane.producer._log import Log
 from shadowlane.producer._stats import Counts
+from shadowlane.schemas import ShadowComparison, ShadowError
 from shadowlane.settings import KafkaSettings
 
 #: Ours, under the user's `[kafka.client]`.
@@ -44,62 +46,114 @@ def check_settings(settings: KafkaSettings) -> None:
 _PURGE = 0.1
 
 
-class Outbox:
-    """Sends messages and counts what becomes of them."""
+class Outbox(Protocol):
+    """Where a hook's messages leave its process; used by its background thread alone."""
+
+    @property
+    def clients(self) -> Sequence[object]:
+        """Clients with threads of their own, which a forked child does not have."""
+
+    @property
+    def in_flight(self) -> int:
+        """Messages, the ledger's aside, that have not been answered yet."""
+
+    def send(self, message: Message) -> bool:
+        """Hand over a request; False where there is no room now."""
+
+    def send_result(self, message: Message, event: type[ShadowComparison | ShadowError]) -> bool:
+        """Hand over a comparison or an error; False where there is no room now."""
+
+    def send_ledger(self, message: Message) -> None:
+        """Hand over a ledger entry; it may be lost, as a later one replaces it."""
+
+    def poll(self, seconds: float) -> None:
+        """Take answers, waiting so long for the first."""
+
+    def flush(self, seconds: float) -> None:
+        """Wait so long for the answers to all that was sent, then give up on the rest and count it."""
+
+
+#: Makes a hook's outbox, in its background thread.
+MakeOutbox = Callable[[KafkaSettings, Counts, Log], Outbox]
+
+
+class KafkaOutbox:
+    """Sends messages to Kafka and counts what becomes of them."""
 
     def __init__(self, settings: KafkaSettings, counts: Counts, log: Log) -> None:
         topics = TopicNames(settings.topic_prefix)
         self._requests, self._ledger = topics.requests, topics.ledger
+        self._results = {ShadowComparison: topics.comparisons, ShadowError: topics.errors}
         self._counts, self._log = counts, log
-        self.producer = make_producer(settings, **CONFIG)
+        self._producer = make_producer(settings, **CONFIG)
+        self._produce = self._producer.produce
+
+    @property
+    def clients(self) -> Sequence[object]:
+        """Kafka's producer."""
+        return [self._producer]
 
     @property
     def in_flight(self) -> int:
-        """Requests that Kafka has not answered yet."""
-        return self._counts.published - self._counts.delivered - self._counts.failed
+        """Messages, the ledger's aside, that Kafka has not answered yet."""
+        counts = self._counts
+        requests = counts.published - counts.delivered - counts.failed
+        return requests + counts.results_published - counts.results_delivered - counts.results_failed
 
     def send(self, message: Message) -> bool:
         """Hand a request to librdkafka; False where it has no room now."""
         try:
-            self._produce(self._requests, message, self._on_answer)
+            self._send(self._requests, message, self._on_answer)
         except BufferError:
             return False
         except KafkaException as failure:
-            self._refused(failure.args[0])
+            self._counts.drop(self._reason(failure.args[0]))
             return True
         self._counts.published += 1
+        return True
+
+    def send_result(self, message: Message, event: type[ShadowComparison | ShadowError]) -> bool:
+        """Hand a comparison or an error to librdkafka; False where it has no room now."""
+        try:
+            self._send(self._results[event], message, self._on_result_answer)
+        except BufferError:
+            return False
+        except KafkaException as failure:
+            self._reason(failure.args[0])
+            with self._counts.lock:
+                self._counts.results_dropped += 1
+            return True
+        self._counts.results_published += 1
         return True
 
     def send_ledger(self, message: Message) -> None:
         """Hand over a ledger entry; it may be lost, as a later one replaces it."""
         try:
-            self._produce(self._ledger, message, self._on_ledger_answer)
+            self._send(self._ledger, message, self._on_ledger_answer)
         except (BufferError, KafkaException) as failure:
             self._log.once(f"the ledger entry was not sent: {failure}")
 
     def poll(self, seconds: float) -> None:
         """Take Kafka's answers, waiting so long for the first."""
-        self.producer.poll(seconds)
+        self._producer.poll(seconds)
 
     def flush(self, seconds: float) -> None:
         """Wait so long for Kafka's answers to all that was sent, then give up on the rest and count it."""
-        if self.producer.flush(max(0.0, seconds)):
-            self.producer.purge()  # each is answered with an error, and so counted as failed
-            self.producer.flush(_PURGE)
+        if self._producer.flush(max(0.0, seconds)):
+            self._producer.purge()  # each is answered with an error, and so counted as failed
+            self._producer.flush(_PURGE)
 
-    def _produce(self, topic: str, message: Message, on_answer: Any) -> None:
-        self.producer.produce(
-            topic,
-            value=message.value,
-            key=message.key,
-            timestamp=message.timestamp_ms,
-            on_delivery=on_answer,
-        )
+    def _send(self, topic: str, message: Message, on_answer: Any) -> None:
+        value, key, timestamp, headers = message
+        if headers is None:
+            self._produce(topic, value, key, on_delivery=on_answer, timestamp=timestamp)
+        else:
+            self._produce(topic, value, key, on_delivery=on_answer, timestamp=timestamp, headers=headers)
 
-    def _refused(self, error: KafkaError) -> None:
-        too_large = error.name() == "MSG_SIZE_TOO_LARGE"
-        self._counts.drop("too_large" if too_large else "refused")
+    def _reason(self, error: KafkaError) -> str:
+        """Why librdkafka did not take a message, in a word, and once in the log."""
         self._log.once(str(to_error(error, "publishing a request")))
+        return "too_large" if error.name() == "MSG_SIZE_TOO_LARGE" else "refused"
 
     def _on_answer(self, error: KafkaError | None, _message: Any) -> None:
         if error is None:
@@ -107,6 +161,13 @@ class Outbox:
         else:
             self._counts.failed += 1
             self._say(error, "publishing requests")
+
+    def _on_result_answer(self, error: KafkaError | None, _message: Any) -> None:
+        if error is None:
+            self._counts.results_delivered += 1
+        else:
+            self._counts.results_failed += 1
+            self._say(error, "publishing comparisons and errors")
 
     def _on_ledger_answer(self, error: KafkaError | None, _message: Any) -> None:
         if error is not None:

@@ -8,6 +8,16 @@ from threading import RLock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Results:
+    """What became of the comparisons and errors of a shadow that runs in this process (`ModelRouter`)."""
+
+    dropped: int = 0
+    published: int = 0
+    delivered: int = 0
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
     """A hook's counts in this process.
 
@@ -23,6 +33,7 @@ class Stats:
     published: int = 0
     delivered: int = 0
     failed: int = 0
+    results: Results = Results()
 
     @property
     def queued(self) -> int:
@@ -39,8 +50,9 @@ class Stats:
 class Counts:
     """The counting itself.
 
-    The callers' threads and the background thread share `lock` for all but the last three, which the
-    background thread alone writes. The lock is reentrant: a signal handler may publish too.
+    The callers' threads and the background thread share `lock` for all but what Kafka's client was given
+    and has answered, which the background thread alone writes. The lock is reentrant: a signal handler
+    may publish too.
     """
 
     def __init__(self, producer_id: str) -> None:
@@ -50,9 +62,9 @@ class Counts:
         self.primary_failed = 0
         self.sampled_out = 0
         self.dropped: dict[str, int] = {}
-        self.published = 0
-        self.delivered = 0
-        self.failed = 0
+        self.results_dropped = 0
+        self.published = self.delivered = self.failed = 0
+        self.results_published = self.results_delivered = self.results_failed = 0
 
     def drop(self, reason: str, requests: int = 1) -> None:
         """Count requests that were observed before and are given up now."""
@@ -74,4 +86,10 @@ class Counts:
                 published=published,
                 delivered=delivered,
                 failed=failed,
+                results=Results(
+                    dropped=self.results_dropped,
+                    published=self.results_published,
+                    delivered=self.results_delivered,
+                    failed=self.results_failed,
+                ),
             )

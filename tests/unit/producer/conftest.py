@@ -11,6 +11,7 @@ import pytest
 from shadowlane.kafka import KafkaSettings
 from shadowlane.producer import Hook
 from shadowlane.producer._courier import Courier
+from shadowlane.producer._encode import Observation
 from shadowlane.schemas import Codec, ProductionRequest
 
 #: Nobody listens there.
@@ -40,6 +41,7 @@ def taken() -> Taken:
     def take(hook: Hook) -> list[ProductionRequest]:
         courier, codec, events = hook._courier, Codec(ProductionRequest), []
         while (observation := courier.intake.take()) is not None:
+            assert isinstance(observation, Observation)
             events.append(codec.decode(courier._encoder.request(observation, now_ms=10**15).value))
         return events
 

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shadowlane.producer import Hook, Limits, Stats
-from shadowlane.producer._courier import Courier
 from shadowlane.producer._encode import Encoder, Subject
-from shadowlane.producer._outbox import Outbox
+from shadowlane.producer._ledger import Ledger
+from shadowlane.producer._outbox import KafkaOutbox
+from shadowlane.producer._stats import Counts
 from shadowlane.schemas import Codec, LedgerEntry
 from strategies import moderate
 
@@ -23,13 +24,13 @@ counts = st.integers(0, 10**6)
 def entries(monkeypatch: pytest.MonkeyPatch) -> list[LedgerEntry]:
     """The ledger entries that hooks of this test send."""
     sent: list[LedgerEntry] = []
-    original = Outbox.send_ledger
+    original = KafkaOutbox.send_ledger
 
-    def send(outbox: Outbox, message: object) -> None:
+    def send(outbox: KafkaOutbox, message: object) -> None:
         sent.append(Codec(LedgerEntry).decode(message.value))  # type: ignore[attr-defined]
         original(outbox, message)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Outbox, "send_ledger", send)
+    monkeypatch.setattr(KafkaOutbox, "send_ledger", send)
     return sent
 
 
@@ -95,9 +96,9 @@ def test_every_entry_adds_up(
         dropped=dropped,
     )
     assert stats.queued == queued
-    courier = Courier(Subject("ranker", "7"), MOCK, Limits())
-    entry = courier._entry(stats, final=False)
+    subject = Subject("ranker", "7")
+    entry = Ledger(subject, Counts("p-1"), 10)._entry(stats, final=False)
     assert entry.observed == primary_failed + sampled_out + published + sum(dropped.values())
-    message = Encoder(Subject("ranker", "7"), "p-1").ledger(entry)
+    message = Encoder(subject, "p-1", "mark").ledger(entry)
     assert Codec(LedgerEntry).decode(message.value) == entry
     assert message.key == "p-1"

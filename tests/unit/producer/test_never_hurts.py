@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from shadowlane.kafka import KafkaSettings, Tls
 from shadowlane.producer import Hook, Limits
 from shadowlane.producer._courier import Courier
 from shadowlane.producer._log import DropWatch, Log
-from shadowlane.producer._outbox import CONFIG, Outbox
+from shadowlane.producer._outbox import CONFIG, KafkaOutbox
 
 from .conftest import MOCK, UNREACHABLE, Taken, run
 
@@ -80,11 +81,13 @@ def test_a_queue_full_of_bytes_drops_and_counts(still: None, taken: Taken) -> No
     """Few but large requests fill it, too; where some are taken out, there is room again."""
     hook = Hook(model="ranker", limits=Limits(queue_bytes=1_000_000))
     publish(hook, 20, features={"vector": [0.5] * 4000})  # 128 kB each
+    hook._courier.intake.weigh(all_of_it=True)
     assert (hook.stats().queued, hook.stats().dropped) == (7, {"queue_full": 13})
     publish(hook, 10)  # small ones still find room
     assert hook.stats().queued == 17
     assert len(taken(hook)) == 17
     publish(hook, 20, features={"vector": [0.5] * 4000})
+    hook._courier.intake.weigh(all_of_it=True)
     assert len(taken(hook)) == 7
 
 
@@ -105,6 +108,7 @@ def test_wherever_the_bytes_are_they_count(still: None, large: dict[str, Any]) -
     """No argument of `publish` gets past the budget."""
     hook = Hook(model="ranker", limits=Limits(queue_bytes=250_000))
     publish(hook, 5, **large)
+    hook._courier.intake.weigh(all_of_it=True)
     assert hook.stats().dropped["queue_full"] >= 3
 
 
@@ -114,6 +118,7 @@ def test_what_observe_waits_for_counts_with_its_prediction(still: None) -> None:
     for _ in range(3):
         with hook.observe({"vector": [0.5] * 4000}) as call:
             call.prediction = [0.5] * 4000
+    hook._courier.intake.weigh(all_of_it=True)
     assert (hook.stats().queued, hook.stats().dropped) == (1, {"queue_full": 2})
 
 
@@ -127,6 +132,7 @@ def test_a_request_put_back_counts_once(still: None) -> None:
         assert observation is not None
         intake.put_back(observation)
     publish(hook, features={"vector": [0.5] * 4000})
+    intake.weigh(all_of_it=True)
     assert (hook.stats().queued, hook.stats().dropped) == (1, {"queue_full": 1})
     intake.give_up()
     publish(hook, features={"vector": [0.5] * 4000})
@@ -270,7 +276,7 @@ def test_an_error_in_the_background_thread_is_survived(
     publish(delivering, 5)
     assert delivering.flush(timeout=GENEROUS)
     assert delivering.stats().delivered == 5
-    assert "the hook goes on after ValueError: no books" in caplog.text
+    assert "the hook goes on after ValueError" in caplog.text
 
 
 class PanicException(BaseException):
@@ -291,7 +297,7 @@ def test_whatever_a_step_raises_the_background_thread_goes_on(
         publish(hook, 5)
         hook.close(timeout=GENEROUS)
     assert hook.stats().delivered == 10
-    assert f"the hook goes on after {type(error).__name__}: no" in caplog.text
+    assert f"the hook goes on after {type(error).__name__} in " in caplog.text
 
 
 @pytest.mark.parametrize("step", ["_send_slice", "_say_what_was_dropped", "_send_ledger"])
@@ -312,12 +318,12 @@ def test_a_request_that_librdkafka_chokes_on_is_counted(
     delivering: Hook, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was taken from the queue and is in no other: it must not be counted as waiting for ever."""
-    failing_once(monkeypatch, Outbox, "_produce", TypeError("no"))
+    failing_once(monkeypatch, KafkaOutbox, "_send", TypeError("no"))
     publish(delivering, 5)
     delivering.close(timeout=GENEROUS)
     assert (delivering.stats().dropped, delivering.stats().delivered) == ({"refused": 1}, 4)
     assert adds_up(delivering)
-    assert "a request was not published: TypeError: no" in caplog.text
+    assert "a request was not published: TypeError in " in caplog.text
 
 
 def test_a_log_handler_that_raises_ends_nothing(delivering: Hook) -> None:
@@ -341,7 +347,7 @@ def test_a_log_handler_that_raises_ends_nothing(delivering: Hook) -> None:
 def test_a_client_whose_making_panics(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the first try raises, there is a second."""
     monkeypatch.setattr("shadowlane.producer._courier._NO_PRODUCER", 0.01)
-    failing_once(monkeypatch, Outbox, "__init__", PanicException("no"))
+    failing_once(monkeypatch, KafkaOutbox, "__init__", PanicException("no"))
     with Hook(model="ranker", kafka=MOCK) as hook:
         publish(hook, 3)
         assert hook.flush(timeout=GENEROUS)
@@ -354,10 +360,10 @@ def test_a_client_that_cannot_be_made_yet(
     """A certificate that is not there when the thread starts: it says so, and tries again."""
     monkeypatch.setattr("shadowlane.producer._courier._NO_PRODUCER", 0.01)
     hook = Hook(model="ranker", kafka=UNREACHABLE)
-    hook._courier._settings = KafkaSettings(tls=Tls(ca_location="nowhere.pem"))
+    hook._courier._plan = replace(hook._plan, settings=KafkaSettings(tls=Tls(ca_location="nowhere.pem")))
     publish(hook, 3)
     assert until(lambda: "nowhere.pem does not exist" in caplog.text)
-    hook._courier._settings = MOCK
+    hook._courier._plan = replace(hook._plan, settings=MOCK)
     assert hook.flush(timeout=GENEROUS)
     assert hook.stats().delivered == 3
     hook.close()
@@ -423,7 +429,7 @@ def test_the_brokers_may_be_given_apart() -> None:
     """`bootstrap_servers` is stronger than those of `kafka`; the other settings stay."""
     kafka = KafkaSettings(bootstrap_servers="one:1", topic_prefix="p-")
     hook = Hook(model="ranker", kafka=kafka, bootstrap_servers="two:2")
-    settings = hook._courier._settings
+    settings = hook._plan.settings
     assert (settings.bootstrap_servers, settings.topic_prefix) == ("two:2", "p-")
 
 
