@@ -17,7 +17,9 @@ from shadowlane.schemas._events import (
 )
 from shadowlane.schemas._framing import Frame, read_frame, registered_header, single_object_header
 from shadowlane.schemas._names import check_name
-from shadowlane.schemas._values import Features, Prediction, SamplingRates, label_text
+from shadowlane.schemas._plain import NoFormError, not_unicode, parts_of
+from shadowlane.schemas._plain import read as plain_value
+from shadowlane.schemas._values import Features, Prediction, SamplingRates, as_mapping, label_text
 
 __all__ = [
     "Codec",
@@ -28,6 +30,7 @@ __all__ = [
     "Features",
     "Frame",
     "LedgerEntry",
+    "NoFormError",
     "Prediction",
     "ProductionLabel",
     "ProductionRequest",
@@ -35,10 +38,14 @@ __all__ = [
     "SchemaLookup",
     "ShadowComparison",
     "ShadowError",
+    "as_mapping",
     "check_name",
     "contract",
     "from_record",
     "label_text",
+    "not_unicode",
+    "parts_of",
+    "plain_value",
     "read_frame",
     "registered_header",
     "single_object_header",

@@ -15,6 +15,7 @@ from shadowlane.errors import CorruptMessageError, Place, UnknownSchemaError
 from shadowlane.schemas._contracts import contract
 from shadowlane.schemas._events import Event, EventT
 from shadowlane.schemas._framing import read_frame
+from shadowlane.schemas._plain import not_unicode
 from shadowlane.schemas._strict import Strict
 from shadowlane.schemas._values import Features, Prediction, SamplingRates
 
@@ -61,7 +62,8 @@ class Codec(Generic[EventT]):
         """The event as framed bytes.
 
         Raises:
-            TypeError, ValueError, OverflowError: a field holds what the schema has no form for.
+            TypeError, ValueError, OverflowError: a field holds what the schema has no form for; of a
+                text that is no Unicode (half of a surrogate pair) the error says where it stands.
         """
         return self.encode_record(to_record(event))
 
@@ -69,7 +71,10 @@ class Codec(Generic[EventT]):
         """The same for a record in the schema's own shape (times may be microseconds)."""
         out = io.BytesIO()
         out.write(self.header)
-        schemaless_writer(out, self.contract.schema, record)
+        try:
+            schemaless_writer(out, self.contract.schema, record)
+        except UnicodeEncodeError as error:
+            raise not_unicode(record, error) from None
         return out.getvalue()
 
     def decode(self, message: bytes | None, place: Place | None = None) -> EventT:
