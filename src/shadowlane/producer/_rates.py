@@ -57,7 +57,7 @@ class RateWatch:
             return None
         self._in_force = rates
         apart = f"; segments with a rate of their own: {len(rates.segments)}" if rates.segments else ""
-        self._log.change(f"the hook of {self._model} now samples at {rates.rate:g}{apart}")
+        self._log.change(f"the hook of {self._model} now samples at {rates.rate}{apart}")
         return rates
 
     def close(self) -> None:
@@ -97,16 +97,15 @@ class RateFile:
 
     def look(self) -> None:
         """Take what it says, if that is new and can be understood."""
+        seen, self._text = self._text, None
         try:
             # Its text, not its time of change: two writes within one tick of the file system's clock
             # have the same time, and the second would never be seen.
-            text = _read(self._path)
-            if text != self._text:
-                self._text = text
-                self.rates = _rates_in(text)
+            self._text = _read(self._path)
+            if self._text != seen:
+                self.rates = _rates_in(self._text)
                 self._say("")
         except OSError as error:
-            self._text = None
             self._say(f"cannot be read ({error.strerror})")
         except (SettingsError, ValueError) as error:  # ValueError: no UTF-8, no TOML
             self._say(f"cannot be used ({error})")
