@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from shadowlane.producer._wire import RequestWriter
 from shadowlane.schemas import Codec, LedgerEntry, NoFormError, ShadowComparison, ShadowError
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 #: As confluent_kafka has them.
 Headers = list[tuple[str, str | bytes | None]]
@@ -147,4 +147,4 @@ def _micros(time: int | datetime) -> int:
     if not isinstance(time, datetime):
         raise NoFormError(f"event_time: must be a datetime, not {type(time).__name__}")
     # Without a zone Python takes a time as local; events are UTC, and so is what `utcnow` returns.
-    return ((time.replace(tzinfo=UTC) if time.utcoffset() is None else time) - _EPOCH) // _MICROSECOND
+    return ((time.replace(tzinfo=UTC) if time.utcoffset() is None else time) - EPOCH) // _MICROSECOND

@@ -74,6 +74,8 @@ class RequestWriter:
         self._add_features(parts, features)
         parts += (
             self._predicted(prediction),
+            if type(prediction) is float
+            else self._predicted(prediction),
             b"\0" if latency_ms is None else _latency(latency_ms),
             _texts("segment", segments) if segments else b"\0",
             _texts("context", context) if context else b"\0",
@@ -165,8 +167,7 @@ class _Plan:
         self._numbers[2::2] = compress(values, self._is_number)
         parts.append(self._pack(*self._numbers))
         try:
-            for label, position, write in self._fields:
-                parts += (label, write(values[position]))
+            parts += [label + write(values[position]) for label, position, write in self._fields]
         except OverflowError:
             del parts[before:]
             return False
@@ -207,6 +208,8 @@ def _groups(number: int) -> bytes:
     """A number seven bits at a time, the lowest first; each byte but the last has its highest bit set."""
     if number < 1 << 14:
         return bytes((number & _SEVEN | _MORE, number >> 7)) if number > _SEVEN else _BYTES[number]
+    if number < 1 << 21:
+        return bytes((number & _SEVEN | _MORE, number >> 7 & _SEVEN | _MORE, number >> 14))
     if number >> 64:
         raise OverflowError("an integer of more than 64 bits")
     out = bytearray()
