@@ -74,8 +74,6 @@ class RequestWriter:
         self._add_features(parts, features)
         parts += (
             self._predicted(prediction),
-            if type(prediction) is float
-            else self._predicted(prediction),
             b"\0" if latency_ms is None else _latency(latency_ms),
             _texts("segment", segments) if segments else b"\0",
             _texts("context", context) if context else b"\0",
