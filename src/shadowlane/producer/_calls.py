@@ -21,7 +21,7 @@ _TAKES = "wrap takes a function or callable object, sync or async, that returns 
 class Ending(Protocol):
     """What becomes of a call when it ends; it never raises."""
 
-    def __call__(self, error: BaseException | None, prediction: Any, latency_ms: float) -> None:
+    def __call__(self, error: BaseException | None, prediction: Any, latency_ms: float) -> object:
         """The primary raised this, or answered that, in so much time."""
 
 
@@ -49,31 +49,30 @@ class Call:
         self._on_end(error, self.prediction, (time.perf_counter_ns() - self._begun) / 1_000_000)
 
 
-def wrapped(function: Callable[P, R], observe: Callable[[Any], Call]) -> Callable[P, R]:
+def wrapped(function: Callable[P, R], observe: Callable[P, Call]) -> Callable[P, R]:
     """The predict function, each of its calls observed; sync stays sync and async stays async.
 
     Raises:
         TypeError: it is nothing that answers a call with one prediction.
     """
-    is_async = _is_async(function)
-    features_of = _features_of(function)
+    answers_later = is_async(function)
 
     @wraps(function)
     def observed(*args: P.args, **kwargs: P.kwargs) -> R:
-        with observe(features_of(args, kwargs)) as call:
+        with observe(*args, **kwargs) as call:
             prediction = call.prediction = function(*args, **kwargs)
         return prediction
 
     @wraps(function)
     async def observed_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-        with observe(features_of(args, kwargs)) as call:
+        with observe(*args, **kwargs) as call:
             prediction = call.prediction = await cast("Any", function)(*args, **kwargs)
         return prediction
 
-    return cast("Callable[P, R]", observed_async if is_async else observed)
+    return cast("Callable[P, R]", observed_async if answers_later else observed)
 
 
-def _is_async(function: Any) -> bool:
+def is_async(function: Any) -> bool:
     """Whether its answer is to be awaited.
 
     Raises:
@@ -97,7 +96,7 @@ def _is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 
-def _features_of(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+def features_of(function: Callable[..., Any]) -> Callable[..., Any]:
     """Reads the features from a call's arguments: the first one, after a method's own object."""
     try:
         names = list(inspect.signature(function).parameters)
@@ -110,7 +109,7 @@ def _features_of(function: Callable[..., Any]) -> Callable[[tuple[Any, ...], dic
         index = 0
     name = names[0] if names else None
 
-    def features_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def first(*args: Any, **kwargs: Any) -> Any:
         return args[index] if len(args) > index else kwargs.get(cast("str", name))
 
-    return features_of
+    return first

@@ -7,11 +7,11 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar, overload
 
 from shadowlane.errors import SettingsError
 from shadowlane.producer import _lifetime
-from shadowlane.producer._calls import NOT_SET, Call, wrapped
+from shadowlane.producer._calls import NOT_SET, Call, features_of, wrapped
 from shadowlane.producer._copies import copied
 from shadowlane.producer._courier import Courier
 from shadowlane.producer._encode import Deferred, Observation, Subject
@@ -28,6 +28,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NO_LIMITS_GIVEN = Limits()
+_READERS = ("features", "entity_id", "request_id", "segments", "context")
 
 
 class Hook:
@@ -140,6 +141,11 @@ class Hook:
             if _is_callers_own(error):
                 raise
 
+    def refuse(self, reason: str, why: str) -> None:
+        """Count a request that cannot be published as dropped for this reason; the log says why, once."""
+        self._courier.observer.number()
+        self._courier.intake.refuse(reason, why)
+
     def primary_failed(self) -> None:
         """Count a request that the primary did not answer: it is not published, and the ledger says so."""
         self._courier.observer.number()
@@ -162,26 +168,51 @@ class Hook:
 
         What the primary raises passes on; the request is then counted as `primary_failed`.
         """
-        observation: Observation | BaseException | None
-        try:
-            observation = self._courier.observer.observe(
-                features, None, None, request_id, entity_id, segments, event_time, context
-            )
-        except BaseException as error:
-            if _is_callers_own(error):
-                raise
-            observation = error
-        return Call(partial(self._end, observation))
+        begun = self._begin(features, request_id, entity_id, segments, event_time, context)
+        return Call(partial(self._end, begun))
 
-    def wrap(self, predict: Callable[P, R]) -> Callable[P, R]:
+    @overload
+    def wrap(self, predict: Callable[P, R], /) -> Callable[P, R]: ...
+
+    @overload
+    def wrap(
+        self,
+        *,
+        features: Callable[..., Any] | None = None,
+        entity_id: Callable[..., object] | None = None,
+        request_id: Callable[..., object] | None = None,
+        segments: Callable[..., Mapping[str, Any] | None] | None = None,
+        context: Callable[..., Mapping[str, Any] | None] | None = None,
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+
+    def wrap(
+        self, predict: Callable[..., Any] = NOT_SET, /, **readers: Callable[..., Any] | None
+    ) -> Callable[..., Any]:
         """Observe each call of a predict function, sync or async; its first argument is the features.
+
+            @hook.wrap
+            def predict(features): ...
+
+            @hook.wrap(features=lambda user, item: {"age": user.age}, entity_id=lambda user, item: user.id)
+            def score(user, item): ...
 
         A callable object is as good. With `@staticmethod` and `@classmethod`, this goes below them.
 
+        Args:
+            predict: The function.
+            readers: What else is known of a call (`features`, `entity_id`, `request_id`, `segments`,
+                `context`), each by a function that gets the call's own arguments.
+
         Raises:
-            TypeError: it is nothing that answers a call with one prediction, such as a generator function.
+            TypeError: it is nothing that answers a call with one prediction, such as a generator
+                function, or a reader has another name.
         """
-        return wrapped(predict, self.observe)
+        given = {name: read for name, read in readers.items() if read is not None}
+        if unknown := given.keys() - _READERS:
+            raise TypeError(f"wrap takes {', '.join(_READERS)}; not {', '.join(sorted(unknown))}")
+        if predict is NOT_SET:
+            return partial(self._wrapped, given)
+        return self._wrapped(given, predict)
 
     def stats(self) -> Stats:
         """What became of the requests of this process so far.
@@ -227,13 +258,49 @@ class Hook:
         if courier is not None:
             courier.begin_close()
 
+    def _begin(
+        self,
+        features: Mapping[str, Any],
+        request_id: object,
+        entity_id: object,
+        segments: Mapping[str, Any] | None,
+        event_time: datetime | None,
+        context: Mapping[str, Any] | None,
+    ) -> Observation | BaseException | None:
+        """Take a request down before the primary is asked; None where sampling leaves it out."""
+        try:
+            return self._courier.observer.observe(
+                features, None, None, request_id, entity_id, segments, event_time, context
+            )
+        except BaseException as error:
+            if _is_callers_own(error):
+                raise
+            return error
+
+    def _wrapped(
+        self, readers: Mapping[str, Callable[..., Any]], predict: Callable[..., Any]
+    ) -> Callable[..., Any]:
+        readers = {"features": features_of(predict), **readers}
+
+        def observe(*args: Any, **kwargs: Any) -> Call:
+            try:
+                arguments = {name: read(*args, **kwargs) for name, read in readers.items()}
+            except BaseException as error:
+                if _is_callers_own(error):
+                    raise
+                return Call(partial(self._end, error))
+            return self.observe(**arguments)
+
+        return wrapped(predict, observe)
+
     def _end(
         self,
         observation: Observation | BaseException | None,
         error: BaseException | None,
         prediction: Any,
         latency_ms: float,
-    ) -> None:
+    ) -> Observation | None:
+        """Publish what was taken down; what the intake took of it, for a shadow in this process."""
         intake = self._courier.intake
         try:
             if error is not None:
@@ -245,11 +312,13 @@ class Hook:
             elif prediction is NOT_SET:
                 intake.refuse("no_prediction", "observe() ended and nobody had set call.prediction")
             else:
-                intake.put(observation._replace(prediction=copied(prediction), latency_ms=latency_ms))
+                answered = observation._replace(prediction=copied(prediction), latency_ms=latency_ms)
+                return answered if intake.put(answered) else None
         except BaseException as failure:
             intake.refuse("not_encodable", f"a request was not published: {described(failure)}")
             if _is_callers_own(failure):
                 raise
+        return None
 
 
 def _settings(kafka: KafkaSettings | None, bootstrap_servers: str | None) -> KafkaSettings:

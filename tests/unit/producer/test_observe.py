@@ -260,3 +260,65 @@ def test_a_wrapped_call_with_wrong_arguments_fails_as_ever(hook: Hook) -> None:
     with pytest.raises(TypeError, match="features"):
         predict()  # type: ignore[call-arg]
     assert hook.stats().primary_failed == 1
+
+
+class User:
+    """What a service hands around."""
+
+    def __init__(self, name: str, age: float) -> None:
+        self.name, self.age = name, age
+
+
+def test_wrap_reads_what_else_is_known_of_a_call(hook: Hook, taken: Taken) -> None:
+    """Features, ids, segments and context, each from the call's own arguments, however they are passed."""
+
+    @hook.wrap(
+        features=lambda user, *, item: {"age": user.age, "item": item},
+        entity_id=lambda user, *, item: user.name,
+        request_id=lambda user, *, item: f"{user.name}/{item}",
+        segments=lambda user, *, item: {"adult": user.age >= 18},
+        context=lambda user, *, item: {"session_id": "s-1"},
+    )
+    def score(user: User, *, item: int) -> float:
+        return user.age / item
+
+    assert score(User("ada", 36.0), item=4) == 9.0
+    [event] = taken(hook)
+    assert event.features.to_dict() == {"age": 36.0, "item": 4}
+    assert (event.entity_id, event.request_id, event.prediction) == ("ada", "ada/4", Prediction(score=9.0))
+    assert (event.segments, event.context) == ({"adult": "true"}, {"session_id": "s-1"})
+
+
+def test_wrap_with_brackets_and_an_async_function(hook: Hook, taken: Taken) -> None:
+    """`@hook.wrap()` is `@hook.wrap`; what reads the features may stand alone; async stays async."""
+
+    @hook.wrap()
+    def plain(features: Mapping[str, float]) -> float:
+        return features["a"]
+
+    @hook.wrap(segments=lambda features: {"country": "DE"})
+    async def later(features: Mapping[str, float]) -> float:
+        return features["a"]
+
+    assert plain({"a": 1.0}) + asyncio.run(later({"a": 2.0})) == 3.0
+    assert [(event.features.numbers["a"], event.segments) for event in taken(hook)] == [
+        (1.0, {}),
+        (2.0, {"country": "DE"}),
+    ]
+
+
+def test_a_reader_that_fails_costs_the_call_nothing(hook: Hook) -> None:
+    """The primary answers as ever; the request is counted as not encodable."""
+
+    def broken(_features: object) -> str:
+        raise KeyError("user")
+
+    predict = hook.wrap(entity_id=broken)(lambda features: features["a"])
+    assert predict({"a": 0.5}) == 0.5
+    assert hook.stats().dropped == {"not_encodable": 1}
+
+
+def test_a_reader_of_another_name_is_refused(hook: Hook) -> None:
+    """Where it is written, with the names that there are."""
+    with pytest.raises(TypeError, match="wrap takes features, entity_id, .*; not entity"):
+        hook.wrap(entity=lambda features: "ada")  # type: ignore[call-overload]
