@@ -185,9 +185,7 @@ class Hook:
         context: Callable[..., Mapping[str, Any] | None] | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
-    def wrap(
-        self, predict: Callable[..., Any] = NOT_SET, /, **readers: Callable[..., Any] | None
-    ) -> Callable[..., Any]:
+    def wrap(self, predict: Any = NOT_SET, /, **readers: Any) -> Callable[..., Any]:
         """Observe each call of a predict function, sync or async; its first argument is the features.
 
             @hook.wrap

@@ -274,10 +274,10 @@ def test_wrap_reads_what_else_is_known_of_a_call(hook: Hook, taken: Taken) -> No
 
     @hook.wrap(
         features=lambda user, *, item: {"age": user.age, "item": item},
-        entity_id=lambda user, *, item: user.name,
+        entity_id=lambda user, **_: user.name,
         request_id=lambda user, *, item: f"{user.name}/{item}",
-        segments=lambda user, *, item: {"adult": user.age >= 18},
-        context=lambda user, *, item: {"session_id": "s-1"},
+        segments=lambda user, **_: {"adult": user.age >= 18},
+        context=lambda _user, **_: {"session_id": "s-1"},
     )
     def score(user: User, *, item: int) -> float:
         return user.age / item
@@ -296,7 +296,7 @@ def test_wrap_with_brackets_and_an_async_function(hook: Hook, taken: Taken) -> N
     def plain(features: Mapping[str, float]) -> float:
         return features["a"]
 
-    @hook.wrap(segments=lambda features: {"country": "DE"})
+    @hook.wrap(segments=lambda _: {"country": "DE"})
     async def later(features: Mapping[str, float]) -> float:
         return features["a"]
 
@@ -320,5 +320,7 @@ def test_a_reader_that_fails_costs_the_call_nothing(hook: Hook) -> None:
 
 def test_a_reader_of_another_name_is_refused(hook: Hook) -> None:
     """Where it is written, with the names that there are."""
-    with pytest.raises(TypeError, match="wrap takes features, entity_id, .*; not entity"):
-        hook.wrap(entity=lambda features: "ada")  # type: ignore[call-overload]
+    with pytest.raises(
+        TypeError, match="wrap takes features, entity_id, request_id, segments, context; not entity"
+    ):
+        hook.wrap(entity=lambda _: "ada")  # type: ignore[call-overload]
