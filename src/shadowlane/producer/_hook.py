@@ -28,7 +28,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _NO_LIMITS_GIVEN = Limits()
-_READERS = ("features", "entity_id", "request_id", "segments", "context")
 
 
 class Hook:
@@ -185,7 +184,17 @@ class Hook:
         context: Callable[..., Mapping[str, Any] | None] | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
 
-    def wrap(self, predict: Any = NOT_SET, /, **readers: Any) -> Callable[..., Any]:
+    def wrap(
+        self,
+        predict: Any = NOT_SET,
+        /,
+        *,
+        features: Callable[..., Any] | None = None,
+        entity_id: Callable[..., object] | None = None,
+        request_id: Callable[..., object] | None = None,
+        segments: Callable[..., Mapping[str, Any] | None] | None = None,
+        context: Callable[..., Mapping[str, Any] | None] | None = None,
+    ) -> Any:
         """Observe each call of a predict function, sync or async; its first argument is the features.
 
             @hook.wrap
@@ -196,21 +205,20 @@ class Hook:
 
         A callable object is as good. With `@staticmethod` and `@classmethod`, this goes below them.
 
-        Args:
-            predict: The function.
-            readers: What else is known of a call (`features`, `entity_id`, `request_id`, `segments`,
-                `context`), each by a function that gets the call's own arguments.
+        What else is known of a call is read by functions that get the call's own arguments.
 
         Raises:
-            TypeError: it is nothing that answers a call with one prediction, such as a generator
-                function, or a reader has another name.
+            TypeError: it is nothing that answers a call with one prediction, such as a generator function.
         """
+        readers = {
+            "features": features,
+            "entity_id": entity_id,
+            "request_id": request_id,
+            "segments": segments,
+            "context": context,
+        }
         given = {name: read for name, read in readers.items() if read is not None}
-        if unknown := given.keys() - _READERS:
-            raise TypeError(f"wrap takes {', '.join(_READERS)}; not {', '.join(sorted(unknown))}")
-        if predict is NOT_SET:
-            return partial(self._wrapped, given)
-        return self._wrapped(given, predict)
+        return partial(self._wrapped, given) if predict is NOT_SET else self._wrapped(given, predict)
 
     def stats(self) -> Stats:
         """What became of the requests of this process so far.

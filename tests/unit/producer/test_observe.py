@@ -316,11 +316,3 @@ def test_a_reader_that_fails_costs_the_call_nothing(hook: Hook) -> None:
     predict = hook.wrap(entity_id=broken)(lambda features: features["a"])
     assert predict({"a": 0.5}) == 0.5
     assert hook.stats().dropped == {"not_encodable": 1}
-
-
-def test_a_reader_of_another_name_is_refused(hook: Hook) -> None:
-    """Where it is written, with the names that there are."""
-    with pytest.raises(
-        TypeError, match="wrap takes features, entity_id, request_id, segments, context; not entity"
-    ):
-        hook.wrap(entity=lambda _: "ada")  # type: ignore[call-overload]
