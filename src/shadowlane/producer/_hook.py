@@ -187,7 +187,6 @@ class Hook:
     def wrap(
         self,
         predict: Any = NOT_SET,
-        /,
         *,
         features: Callable[..., Any] | None = None,
         entity_id: Callable[..., object] | None = None,
