@@ -136,8 +136,8 @@ class Tensor:
     """Stands in for a tensor of torch or jax: memory of its own, and `tolist`."""
 
     def __init__(self, values: list[float]) -> None:
-        self.values = values
+        self.memory = values
 
     def tolist(self) -> list[float]:
         """The values, as Python's own."""
-        return list(self.values)
+        return list(self.memory)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from shadowlane.schemas import Prediction, as_mapping, parts_of
+from shadowlane.schemas import NoFormError, Prediction, as_mapping, plain_value
 
 # Types whose values cannot change. NumPy's scalar types join when first met, with no import of NumPy.
 _FIXED: set[type] = {bool, int, float, str, type(None), Decimal, UUID, date, datetime, time, timedelta}
@@ -23,7 +23,7 @@ def copied_mapping(what: str, values: Any) -> dict[str, Any]:
     """
     copies = dict(values if type(values) is dict else as_mapping(what, values))
     # One pass in C finds out that there is nothing more to do, which is the usual case.
-    return copies if _FIXED.issuperset(map(type, copies.values())) else _copied_dict(copies)
+    return copies if _FIXED.issuperset(map(type, copies.values())) else _copied_dict(what, copies)
 
 
 def copied(value: Any) -> Any:
@@ -34,39 +34,39 @@ def copied(value: Any) -> Any:
     if kind is list or kind is tuple:
         return _copied_list(value)
     if isinstance(value, (dict, Mapping)):
-        return _copied_dict(value)
+        return {name: copied(each) for name, each in value.items()}
     if isinstance(value, Prediction):
         return Prediction(**{name: copied(getattr(value, name)) for name in Prediction.__slots__})
+    if isinstance(value, (set, frozenset)):
+        return frozenset(value)
     if _is_numpy_scalar(kind):
         _FIXED.add(kind)
         return value
-    if parts := parts_of(kind):
-        return copied(parts(value))
-    if isinstance(value, (list, tuple)):
-        return _copied_list(value)
-    if isinstance(value, (set, frozenset)):
-        return frozenset(value)
-    if callable(getattr(kind, "tolist", None)):
-        return _copied_array(value, kind)
-    return value
+    if _is_numpy_array(kind) and not value.dtype.hasobject:
+        return copy.copy(value)
+    # Others' arrays become lists: a copy of a Series may share its memory, a tensor's lies on its device.
+    plain = plain_value(value, deep=False)
+    if plain is not value:
+        return copied(plain)
+    return _copied_list(value) if isinstance(value, (list, tuple)) else value
 
 
 def _copied_list(values: list[Any] | tuple[Any, ...]) -> list[Any]:
     return list(values) if _FIXED.issuperset(map(type, values)) else [copied(each) for each in values]
 
 
-def _copied_dict(values: Mapping[Any, Any]) -> dict[Any, Any]:
-    return {name: copied(value) for name, value in values.items()}
+def _copied_dict(what: str, values: Mapping[Any, Any]) -> dict[Any, Any]:
+    copies = {}
+    for name, value in values.items():
+        try:
+            copies[name] = copied(value)
+        except NoFormError as error:
+            raise NoFormError(f"{what} {name if type(name) is str else type(name)!r}: {error}") from None
+    return copies
 
 
-def _copied_array(value: Any, kind: type) -> Any:
-    """Memory to memory for NumPy's own arrays of numbers; all else through lists.
-
-    A copy of a Series may share its memory, one of a tensor may hold that of an accelerator, and one of
-    an array of objects holds the same objects.
-    """
-    is_numpys = (kind.__module__, kind.__name__) == ("numpy", "ndarray")
-    return copy.copy(value) if is_numpys and not value.dtype.hasobject else copied(value.tolist())
+def _is_numpy_array(kind: type) -> bool:
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy"
 
 
 def _is_numpy_scalar(kind: type) -> bool:

@@ -17,7 +17,7 @@ from shadowlane.schemas._events import (
 )
 from shadowlane.schemas._framing import Frame, read_frame, registered_header, single_object_header
 from shadowlane.schemas._names import check_name
-from shadowlane.schemas._plain import NoFormError, not_unicode, parts_of
+from shadowlane.schemas._plain import NoFormError, not_unicode
 from shadowlane.schemas._plain import read as plain_value
 from shadowlane.schemas._values import Features, Prediction, SamplingRates, as_mapping, label_text
 
@@ -44,7 +44,6 @@ __all__ = [
     "from_record",
     "label_text",
     "not_unicode",
-    "parts_of",
     "plain_value",
     "read_frame",
     "registered_header",

@@ -7,11 +7,12 @@ No error text holds a value, neither ours nor that of the code that a value brin
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
+from itertools import chain
 from typing import Any, cast
 from uuid import UUID
 
@@ -164,20 +165,27 @@ def _advice(value: Any) -> str:
     return ": give numbers, text, lists or mappings of them, or leave it out"
 
 
-def not_unicode(record: Mapping[str, Any], error: UnicodeEncodeError) -> NoFormError:
-    """What to raise where a text in a record could not be encoded: says where it is, and nothing of it."""
-    where = _where_not_unicode(record) or "a text"
+def not_unicode(record: Mapping[str, Any], error: UnicodeEncodeError, names: int = 3) -> NoFormError:
+    """What to raise where a text in a record could not be encoded: says where it is, and nothing of it.
+
+    Args:
+        record: What was to be encoded.
+        error: What came of it.
+        names: How many names one inside the other may be said; those further in may be data.
+    """
+    where = _where_not_unicode(record, "", names) or "a text"
     return NoFormError(f"{where} is no Unicode ({error.reason}): decode bytes with errors='replace'")
 
 
-def _where_not_unicode(value: Any, path: str = "") -> str | None:
+def _where_not_unicode(value: Any, path: str, names: int) -> str | None:
     if isinstance(value, str):
         return path if any("\ud800" <= each <= "\udfff" for each in value) else None
+    inside: Iterable[tuple[Any, str]] = ()
     if isinstance(value, Mapping):
-        for name, each in value.items():
-            at = f"{path}.{name}" if path else name
-            if found := _where_not_unicode(name, f"a name in {path}") or _where_not_unicode(each, at):
-                return found
-    if isinstance(value, (list, tuple)):
-        return next(filter(None, (_where_not_unicode(each, path) for each in value)), None)
-    return None
+        inside = chain(
+            ((name, f"a name in {path}") for name in value),
+            ((each, f"{path}.{name}".lstrip(".") if names > 0 else path) for name, each in value.items()),
+        )
+    elif isinstance(value, (list, tuple)):
+        inside = ((each, path) for each in value)
+    return next(filter(None, (_where_not_unicode(each, at, names - 1) for each, at in inside)), None)

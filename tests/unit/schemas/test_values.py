@@ -262,6 +262,23 @@ def test_a_feature_that_cannot_be_sent_is_named(values: Any, reason: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("features", "place"),
+    [
+        ({"x": "secret\ud800"}, "features.strings.x"),
+        ({"x": ["secret\udfff"]}, "features.json.x"),
+        ({"secret": 1.0, "\ud800": 1.0}, "a name in features.numbers"),
+        ({"\ud800": None}, "features.missing"),
+    ],
+)
+def test_text_that_is_no_unicode_is_said_where(features: dict[str, Any], place: str) -> None:
+    """Half a surrogate pair has no form in UTF-8: the error says where it is, and nothing of the text."""
+    request = ProductionRequest(request_id="r", event_time=_TIME, model="m", features=Features.of(features))
+    with pytest.raises(TypeError, match=rf"^{place} is no Unicode \(surrogates not allowed\)") as raised:
+        Codec(ProductionRequest).encode(request)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     ("answer", "prediction"),
     [
         (0.5, Prediction(score=0.5)),
