@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from shadowlane import __version__
-from shadowlane.cli import _aggregate, _demo, _evidence, _kafka, _topics, _worker
+from shadowlane.cli import _aggregate, _demo, _evidence, _kafka, _sampling, _topics, _worker
 from shadowlane.errors import DamagedLakeError, SettingsError, ShadowlaneError
 
 _FAILED, _USAGE, _DAMAGED = 1, 2, 5
@@ -29,6 +29,7 @@ app.command("report")(_evidence.report)
 app.command("gate")(_evidence.gate)
 app.add_typer(_kafka.app, name="kafka")
 app.add_typer(_topics.app, name="topics")
+app.add_typer(_sampling.app, name="sampling")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
 
@@ -167,7 +168,7 @@ def read_sampling(kafka: KafkaSettings, model: str) -> ControlSetting | None:
     """
     setting = SamplingSetting(check_name("model", model))
     require_topics(kafka, [TopicNames(kafka.topic_prefix).control])
-    consumer = _follow(kafka)
+    consumer = _follow(kafka, **{"fetch.wait.max.ms": 100})
     try:
         for message in _to_the_end(consumer):
             try:
@@ -183,9 +184,9 @@ def _key(model: str) -> bytes:
     return f"{model}/sampling".encode()
 
 
-def _follow(kafka: KafkaSettings) -> Consumer:
+def _follow(kafka: KafkaSettings, **config: Any) -> Consumer:
     """A consumer of the whole control topic; it looks for its broker in threads of its own."""
-    consumer = make_consumer(kafka, _GROUP, **_CONFIG)
+    consumer = make_consumer(kafka, _GROUP, **(_CONFIG | config))
     consumer.assign([TopicPartition(TopicNames(kafka.topic_prefix).control, 0, OFFSET_BEGINNING)])
     return consumer
 
