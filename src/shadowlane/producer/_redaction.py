@@ -168,7 +168,13 @@ class Redaction:
         return plan
 
     def _predicted(self, value: Any) -> Any:
-        prediction, fields = Prediction.of(value), {}
+        try:
+            prediction = Prediction.of(value)
+        except NoFormError:  # its text may say names that come from data
+            if self._decide("prediction").action is drop:
+                return GONE
+            raise NoFormError(f"prediction: a {type(value).__name__} has no form as one") from None
+        fields = {}
         for name in Prediction.__slots__:
             each = getattr(prediction, name)
             if each is not None and (new := self._redacted(each, f"prediction.{name}")) is not GONE:
