@@ -7,13 +7,13 @@ No error text holds a value, neither ours nor that of the code that a value brin
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from functools import lru_cache
 from itertools import chain
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 Step = Callable[[Any], Any]
@@ -21,6 +21,7 @@ Step = Callable[[Any], Any]
 #: Python's own already.
 EXACT = frozenset({bool, int, float, str, type(None)})
 _CONTAINERS = frozenset({list, tuple, dict})
+_PLAIN = EXACT | _CONTAINERS
 _STEPS: Mapping[type, Step] = {
     str: str.__str__,
     int: int.__int__,
@@ -53,19 +54,21 @@ def read(value: object, *, deep: bool = True) -> Any:
     except NoFormError:
         raise
     except Exception as error:
-        # The text of an error of others' code may well be the value.
-        kind = type(value).__name__
-        raise NoFormError(
-            f"a value of type {kind} cannot be sent (reading it: {type(error).__name__})"
-        ) from None
+        raise unreadable(value, error) from None
+
+
+def unreadable(value: object, error: Exception) -> NoFormError:
+    """What to raise where others' code does; the text of its error may well be the value."""
+    kind = type(value).__name__
+    return NoFormError(f"a value of type {kind} cannot be sent (reading it: {type(error).__name__})")
 
 
 def plain(value: Any) -> Any:
     """A value made Python's own; what is in a list or mapping is left as it is."""
     kind = type(value)
-    if kind in EXACT or kind in _CONTAINERS:
+    if kind in _PLAIN:
         return value
-    step = _step(cast("Hashable", kind))
+    step = _step(kind)  # type: ignore[arg-type]  # a type can be hashed
     return step(value) if step else value
 
 

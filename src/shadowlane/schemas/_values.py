@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shadowlane.schemas._plain import EXACT, NoFormError, parts_of, read
+from shadowlane.schemas._plain import EXACT, NoFormError, parts_of, read, unreadable
 
 _LONG = range(-(2**63), 2**63)
 _KINDS: Mapping[type, str] = {float: "numbers", bool: "flags", str: "strings", type(None): "missing"}
@@ -154,7 +154,10 @@ def as_mapping(what: str, values: object) -> Mapping[str, Any]:
     parts = parts_of(kind)
     if not parts and hasattr(kind, "tolist"):  # a Series; a DataFrame has no `tolist`
         parts = getattr(kind, "to_dict", None)
-    found = parts(values) if parts else None
+    try:
+        found = parts(values) if parts else None
+    except Exception as error:
+        raise NoFormError(f"{what}: {unreadable(values, error)}") from None
     if isinstance(found, Mapping):
         return found
     row = " (a row is df.iloc[0])" if hasattr(kind, "iterrows") else ""

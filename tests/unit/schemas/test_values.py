@@ -196,6 +196,27 @@ def test_what_has_no_names_is_no_mapping(values: object, kind: str) -> None:
         as_mapping("features", values)
 
 
+def test_names_may_be_text_of_another_class() -> None:
+    """What an enumeration of text or NumPy gives as a name is text."""
+    features = Features.of({Markup("a"): 1.0, np.str_("b"): None})
+    request = ProductionRequest(request_id="r", event_time=_TIME, model="m", features=features)
+    decoded = Codec(ProductionRequest).decode(Codec(ProductionRequest).encode(request))
+    assert decoded.features.to_dict() == {"a": 1.0, "b": None}
+
+
+def test_features_that_raise_are_no_mapping() -> None:
+    """What a model's own code raises is told by its type: its text may hold what the model holds."""
+
+    class Failing(Model):
+        """A model whose serializer fails."""
+
+        def model_dump(self, **_: Any) -> dict[str, Any]:
+            raise ValueError(self.country)
+
+    with pytest.raises(TypeError, match=r"^features: .* Failing cannot be sent \(reading it: ValueError\)$"):
+        as_mapping("features", Failing(country="DE", colour=None))
+
+
 def test_a_field_that_is_excluded_stays_out() -> None:
     """What a pydantic model itself leaves out is not published, of a nested model neither."""
     assert Features.of(as_mapping("features", Account())).to_dict() == {"name": "x"}
