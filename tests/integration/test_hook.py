@@ -196,16 +196,6 @@ def test_a_service_with_folders_of_our_names(
     assert (entry.final, entry.delivered) == (True, 500)
 
 
-def test_a_topic_that_is_not_there(kafka: KafkaSettings, caplog: pytest.LogCaptureFixture) -> None:
-    """The requests are counted as failed, and the log says what to do."""
-    nowhere = replace(kafka, topic_prefix="no-such-", client={"topic.metadata.propagation.max.ms": "0"})
-    with Hook(model="ranker", kafka=nowhere, limits=Limits(exit_seconds=GENEROUS)) as hook:
-        hook.publish(features={}, prediction=1.0)
-        assert hook.flush(timeout=GENEROUS)
-        assert (hook.stats().delivered, hook.stats().failed) == (0, 1)
-    assert "shadowlane topics create" in caplog.text
-
-
 @contextmanager
 def forking() -> Iterator[None]:
     """From 3.12 on, Python warns of what these tests are about."""
