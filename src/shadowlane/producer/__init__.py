@@ -9,6 +9,8 @@ from shadowlane.producer._control import read_sampling, set_sampling
 from shadowlane.producer._hook import Hook
 from shadowlane.producer._plan import Limits
 from shadowlane.producer._redaction import Redaction
+from shadowlane.producer._router import ModelRouter, SyncModelRouter
+from shadowlane.producer._router_stats import RouterStats
 from shadowlane.producer._sampling import Rates, Sampling, is_sampled, position
 from shadowlane.producer._stats import Results, Stats
 
@@ -16,11 +18,14 @@ __all__ = [
     "Call",
     "Hook",
     "Limits",
+    "ModelRouter",
     "Rates",
     "Redaction",
     "Results",
+    "RouterStats",
     "Sampling",
     "Stats",
+    "SyncModelRouter",
     "is_sampled",
     "position",
     "read_sampling",

@@ -34,7 +34,8 @@ class Courier(Protocol):
         """Wait for its end, within its budget."""
 
 
-_running: set[Courier] = set()
+# In the order of their starts.
+_running: dict[Courier, None] = {}
 _finalizer: Any = None
 _handles_sigterm = False
 _fork_aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
@@ -49,12 +50,12 @@ def started(courier: Courier) -> None:
         from multiprocessing.util import Finalize  # noqa: PLC0415 (only where it is loaded anyway)
 
         _finalizer = Finalize(None, close_all, exitpriority=0)
-    _running.add(courier)
+    _running[courier] = None
 
 
 def ended(courier: Courier) -> None:
     """A background thread is done."""
-    _running.discard(courier)
+    _running.pop(courier, None)
 
 
 def at_fork(thing: ForkAware) -> None:
@@ -77,8 +78,11 @@ def on_terminate() -> None:
 
 
 def close_all() -> None:
-    """Close what still runs: all at once, so that several take no longer than one."""
-    couriers = list(_running)
+    """Close what still runs: all at once, so that several take no longer than one.
+
+    The last first: a router's pool starts after the courier that its results go to.
+    """
+    couriers = list(reversed(_running))
     for courier in couriers:
         courier.begin_close()
     for courier in couriers:

@@ -23,11 +23,12 @@ class Observer:
     """Takes down the requests of one process.
 
     Attributes:
+        mark: What tells this process's requests from all others'.
         rates: The sampling rates in force; replaced as a whole when they change.
     """
 
     def __init__(self, mark: str, sampling: Sampling, rates: Rates) -> None:
-        self._mark, self._sampling = mark, sampling
+        self.mark, self._sampling = mark, sampling
         self._numbers = count()
         self.rates = rates
 
@@ -60,7 +61,7 @@ class Observer:
         rates = self.rates
         rate = rates.of(segments) if rates.segments else rates.rate
         if rate < 1:
-            key = self._sampling.key(request or made_id(self._mark, sequence), entity, context)
+            key = self._sampling.key(request or made_id(self.mark, sequence), entity, context)
             if position(key) >= rate:
                 return None
         if context or OPENTELEMETRY in modules:
