@@ -66,14 +66,18 @@ def _warn(text: str, *values: object) -> None:
         logger.warning(text, *values)
 
 
-def described(error: BaseException) -> str:
+def described(error: BaseException, *, names: bool = True) -> str:
     """An error for the log: what shadowlane itself says, and of any other its type and place.
 
     The text of a foreign error may hold a value of the caller's: a UnicodeEncodeError holds the text that
     it met, a KeyError the key, and a service's own error whatever it was given.
+
+    Args:
+        error: The error.
+        names: Whether names of features may be said; not those that redaction may still drop.
     """
     name = type(error).__name__
-    if isinstance(error, (ShadowlaneError, NoFormError)):
+    if isinstance(error, ShadowlaneError) or (names and isinstance(error, NoFormError)):
         return f"{name}: {str(error)[:_LONGEST]}"
     place = error.__traceback__
     while place is not None and place.tb_next is not None:

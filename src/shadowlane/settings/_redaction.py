@@ -70,7 +70,7 @@ class RedactionRule:
             raise SettingsError(
                 f'{where}: must be a table, such as {{field = "features.email", action = "drop"}}'
             )
-        check_names(value, [each.name for each in fields(cls)], where)
+        check_names(map(str, value), [each.name for each in fields(cls)], where)
         if value.get("action") not in ACTIONS:
             raise SettingsError(
                 f"{where}: action must be one of {', '.join(ACTIONS)}, not {value.get('action')!r}"
@@ -120,7 +120,7 @@ class RedactionSettings:
             raise SettingsError(f"{where}: must be a table with rules, not {type(table).__name__}")
         if "key" in table:
             raise SettingsError(f"{where}: key: no place for a key, as others read this; {_NO_KEY}")
-        check_names(table, KEYS, where)
+        check_names(map(str, table), KEYS, where)
         rules, otherwise = table.get("rules", ()), table.get("otherwise", "allow")
         if isinstance(rules, (str, Mapping)) or not isinstance(rules, Sequence):
             raise SettingsError(f"{where}: rules must be a list of tables")
@@ -215,7 +215,8 @@ def _cut(value: object, where: str) -> int:
 
 def _number(value: object, where: str) -> int | float:
     """A number; a whole one as an integer, so that large integers keep all their digits."""
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not math.isfinite(value):
+    is_endless = isinstance(value, float) and not math.isfinite(value)
+    if is_endless or not isinstance(value, (int, float)) or isinstance(value, bool):
         raise SettingsError(f"{where} must be a number, not {value!r}")
     return int(value) if value == int(value) else value
 

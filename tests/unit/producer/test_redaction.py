@@ -7,6 +7,7 @@ import hmac
 import json
 import logging
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -394,6 +395,7 @@ HASHING = redaction({"glob": "features.*", "action": "hash"})
         ({"width": 0.5}, 1.7, 1.5),
         ({"width": 2.5}, 4, 3),  # the least integer from 2.5 on
         ({"width": 10}, 10**30 + 7, 10**30),
+        ({"edges": [0, 10**400]}, 10**400 + 1, 10**400),
         ({"width": 10}, INF, INF),
         ({"width": 10}, -INF, -INF),
         ({"width": 10}, np.float32(47.5), 40.0),
@@ -562,6 +564,7 @@ def test_predictions(prediction: Any, rule: dict[str, Any], expected: Prediction
         ([{"regex": "(", "action": "drop"}], r"rule 1: regex '\(': missing \)"),
         ([{"field": [], "action": "drop"}], "rule 1: field must be text, or a list of texts"),
         ([{"field": 1, "action": "drop"}], "rule 1: field must be text, or a list of texts"),
+        ([{"field": "features.a", "action": "drop", 1: 2}], "rule 1: 1 is not a setting"),
         (["features.a"], "rule 1: must be a table"),
         ({"field": "features.a", "action": "drop"}, "rules must be a list of tables"),
         ([{"field": "prediction.score", "action": "hash"}], "rule 1: a hash is text, and prediction.score"),
@@ -700,6 +703,56 @@ def test_a_file_that_says_nothing_of_it(tmp_path: Path) -> None:
     assert Redaction.load(config=tmp_path / "shadowlane.toml", env={}) is None
 
 
+# The docs
+
+DOCS = (Path(__file__).parents[3] / "docs" / "redaction.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(toml|python)\n(.*?)```", DOCS, re.DOTALL)
+
+
+def test_the_docs_toml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is read as it stands there, and does what the rules say."""
+    [text] = [block for language, block in BLOCKS if language == "toml"]
+    (tmp_path / "shadowlane.toml").write_text(text)
+    rules = Redaction.load(config=tmp_path / "shadowlane.toml", env={"SHADOWLANE_REDACTION_KEY": KEY})
+    assert rules is not None
+    features = {
+        "email": "anna",
+        "age": 12,
+        "income": 48_210.5,
+        "zip": "94110",
+        "visit_count": 3,
+        "basket": [{"price": 2.5, "quantity": 1, "name": "x"}],
+        "jane@example.org": 1,
+    }
+    redacted = rules.apply(request(features, segments={"zip": "94110"}, context={"ip": "::1"}))
+    assert redacted == request(
+        {
+            "email": hashed("anna"),
+            "age": 0,
+            "income": 48_000.0,
+            "zip": "941",
+            "visit_count": 3,
+            "basket": [{"price": 2.5, "quantity": 1}],
+        },
+        entity_id=hashed("user-1"),
+        segments={"zip": "941"},
+        context={},
+    )
+
+
+def test_the_docs_python(still: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It runs as it stands there."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHADOWLANE_REDACTION_KEY", KEY)
+    in_python, with_hmac = [block for language, block in BLOCKS if language == "python"]
+    made: dict[str, Any] = {}
+    exec(in_python, made)  # noqa: S102 (the docs are ours)
+    rules = made["hook"]._plan.redaction
+    features = {"customer": {"email": "anna", "mobile_phone_2": "0"}, "a": 1}
+    assert features_of(rules, features) == {"customer": {"email": hashed("anna")[:16]}, "a": 1}
+    exec(with_hmac, made)  # noqa: S102
+
+
 # Bounds
 
 
@@ -830,6 +883,7 @@ def test_errors_as_the_log_tells_them() -> None:
     """Our own by what they say, others by their type and the place in the code."""
     assert described(SettingsError("rate must be a number")) == "SettingsError: rate must be a number"
     assert described(NoFormError("feature 'a': a set")) == "NoFormError: feature 'a': a set"
+    assert described(NoFormError("feature 'secret': a set"), names=False) == "NoFormError"
     assert described(ValueError("secret")) == "ValueError"
     with pytest.raises(ValueError, match="Expecting") as caught:
         json.loads("secret")
