@@ -9,13 +9,14 @@ import shutil
 import subprocess
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
-from shadowlane.producer import is_sampled, position
+from shadowlane.producer import Sampling, is_sampled, position
 
 _DOCS = Path(__file__).parents[3] / "docs"
 _FILE = json.loads((_DOCS / "sampling-vectors.json").read_text("utf-8"))
@@ -109,3 +110,22 @@ def test_java(tmp_path: Path) -> None:
     keys = "".join(b64encode(each["key"].encode()).decode() + "\n" for each in _VECTORS)
     answer = _run("java", str(source), ",".join(map(str, _FILE["rates"])), text=keys)
     assert [tuple(json.loads(line)) for line in answer.splitlines()] == _EXPECTED
+
+
+def test_the_page_makes_a_hook() -> None:
+    """Its first example runs as it stands, and says what its table says."""
+    page = (_DOCS / "sampling.md").read_text("utf-8")
+    first = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert first
+    names: dict[str, Any] = {}
+    exec(first[1], names)  # noqa: S102 (our own documentation)
+    names["hook"].close()
+    table = re.search(r"\| \| meaning \| by default \|\n(.*?)\n\n", page, re.DOTALL)
+    assert table
+    assert re.findall(r"^\| `(\w+)`", table[1], re.MULTILINE) == [each.name for each in fields(Sampling)]
+
+
+def test_links_lead_somewhere() -> None:
+    """Each relative link of the page leads to a file."""
+    for target in re.findall(r"\]\(([^)#]+)", (_DOCS / "sampling.md").read_text("utf-8")):
+        assert (_DOCS / target).exists(), target
