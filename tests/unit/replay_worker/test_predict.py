@@ -62,7 +62,7 @@ def test_each_request_gets_an_answer_or_a_failure(together: bool) -> None:
     assert [answer.row for answer in answers] == [0, 6, 7]
     assert [answer.prediction.score for answer in answers] == [0.0, 0.6, 0.7]
     assert {row: failure.error_type for row, failure in failures} == {
-        1: "KeyError", 2: "SystemExit", 3: "KeyboardInterrupt", 4: "Panic", 5: "TypeError",
+        1: "KeyError", 2: "SystemExit", 3: "KeyboardInterrupt", 4: "Panic", 5: "NoFormError",
     }  # fmt: skip
     assert all(failure.stage == "predict" and failure.traceback for _, failure in failures)
 
