@@ -164,7 +164,8 @@ class Courier:
         if sampling.file is None and not sampling.control:
             return
         if self._watch is None:
-            self._watch = RateWatch(sampling, self._plan.subject.model, self._plan.settings, self._log)
+            rates, settings = self.observer.rates, self._plan.settings
+            self._watch = RateWatch(sampling, self._plan.subject.model, settings, self._log, rates)
         rates = self._watch.look()
         if rates is not None:
             self.observer.rates = rates
