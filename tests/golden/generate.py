@@ -103,6 +103,7 @@ SAMPLES: Mapping[type[Event], tuple[Event, Event]] = {
             missing_features=["income"],
             features=_FEATURES,
             worker_id="worker-3",
+            sampling_rate=0.25,
         ),
         ShadowComparison(
             request_id="r",
@@ -143,6 +144,7 @@ SAMPLES: Mapping[type[Event], tuple[Event, Event]] = {
             missing_features=["income"],
             raw="wwE=",
             worker_id="worker-3",
+            sampling_rate=0.25,
         ),
         ShadowError(
             model="m",

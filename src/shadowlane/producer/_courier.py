@@ -164,8 +164,10 @@ class Courier:
         if sampling.file is None and not sampling.control:
             return
         if self._watch is None:
-            rates, settings = self.observer.rates, self._plan.settings
-            self._watch = RateWatch(sampling, self._plan.subject.model, settings, self._log, rates)
+            plan = self._plan
+            self._watch = RateWatch(
+                sampling, plan.subject.model, plan.settings, self._log, self.observer.rates
+            )
         rates = self._watch.look()
         if rates is not None:
             self.observer.rates = rates

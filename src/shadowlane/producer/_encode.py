@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from shadowlane.producer._wire import RequestWriter
-from shadowlane.schemas import Codec, LedgerEntry, NoFormError, ShadowComparison, ShadowError
+from shadowlane.schemas import Codec, LedgerEntry, NoFormError, ShadowComparison, ShadowError, not_unicode
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -96,18 +96,21 @@ class Encoder:
         if request_id is None:
             request_id = made_id(self._mark, sequence)
         micros = time if type(time) is int else _micros(time)
-        value = self._writer.write(
-            request_id,
-            micros,
-            entity_id,
-            features,
-            prediction,
-            latency,
-            segments,
-            context,
-            rate,
-            sequence,
-        )
+        try:
+            value = self._writer.write(
+                request_id,
+                micros,
+                entity_id,
+                features,
+                prediction,
+                latency,
+                segments,
+                context,
+                rate,
+                sequence,
+            )
+        except UnicodeEncodeError as error:
+            raise not_unicode(observation._asdict(), error, names=2) from None
         # A broker refuses the whole batch around a message from the future; 0 is "now" to librdkafka.
         at = max(1, min(micros // 1000, now_ms))
         return Message(value, entity_id or request_id, at, _trace_headers(context) if context else None)

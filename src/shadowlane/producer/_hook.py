@@ -118,7 +118,7 @@ class Hook:
             else:
                 courier.intake.put(observation)
         except BaseException as error:
-            courier.intake.refuse("not_encodable", f"a request was not published: {described(error)}")
+            self._refuse(error)
             if _is_callers_own(error):
                 raise
 
@@ -136,7 +136,7 @@ class Hook:
         try:
             courier.intake.put(Deferred(courier.observer.number(), read, size))
         except BaseException as error:
-            courier.intake.refuse("not_encodable", f"a request was not published: {described(error)}")
+            self._refuse(error)
             if _is_callers_own(error):
                 raise
 
@@ -298,6 +298,11 @@ class Hook:
 
         return wrapped(predict, observe)
 
+    def _refuse(self, error: BaseException) -> None:
+        # What is refused here no redaction has seen.
+        why = described(error, names=self._plan.redaction is None)
+        self._courier.intake.refuse("not_encodable", f"a request was not published: {why}")
+
     def _end(
         self,
         observation: Observation | BaseException | None,
@@ -313,14 +318,14 @@ class Hook:
             elif observation is None:
                 intake.sampled_out()
             elif isinstance(observation, BaseException):
-                intake.refuse("not_encodable", f"a request was not published: {described(observation)}")
+                self._refuse(observation)
             elif prediction is NOT_SET:
                 intake.refuse("no_prediction", "observe() ended and nobody had set call.prediction")
             else:
                 answered = observation._replace(prediction=copied(prediction), latency_ms=latency_ms)
                 return answered if intake.put(answered) else None
         except BaseException as failure:
-            intake.refuse("not_encodable", f"a request was not published: {described(failure)}")
+            self._refuse(failure)
             if _is_callers_own(failure):
                 raise
         return None

@@ -29,7 +29,7 @@ def _weight(value: Any) -> int:
         return getsizeof(value)
     if isinstance(value, dict):
         return getsizeof(value) + sum(map(_weight, value.values())) + sum(map(getsizeof, value))
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, frozenset)):
         if _NUMBERS.issuperset(map(type, value)):
             return getsizeof(value) + len(value) * _NUMBER
         return getsizeof(value) + sum(map(_weight, value))

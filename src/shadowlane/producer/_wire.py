@@ -16,7 +16,15 @@ from typing import Any
 
 from fastavro import parse_schema, schemaless_writer
 
-from shadowlane.schemas import Features, NoFormError, Prediction, ProductionRequest, contract, label_text
+from shadowlane.schemas import (
+    Features,
+    NoFormError,
+    Prediction,
+    ProductionRequest,
+    contract,
+    label_text,
+    plain_value,
+)
 
 #: Shapes that are remembered; a service that makes up names has each request laid out anew.
 _MOST_PLANS = 256
@@ -240,6 +248,7 @@ def _texts(what: str, values: Mapping[str, Any]) -> bytes:
 
 
 def _label(what: str, name: str, value: Any) -> str:
+    value = plain_value(value, deep=False)
     if isinstance(value, (str, int)):
         return label_text(value)
     raise NoFormError(f"{what} {name!r}: must be text, not {type(value).__name__}")

@@ -25,7 +25,15 @@ from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 
 _SCHEMA = arrow_schema(ShadowComparison)
 _PREDICTION = _SCHEMA.field("shadow_prediction").type
-_FROM_REQUEST = ("request_id", "event_time", "model", "model_version", "entity_id", "segments")
+_FROM_REQUEST = (
+    "request_id",
+    "event_time",
+    "model",
+    "model_version",
+    "entity_id",
+    "segments",
+    "sampling_rate",
+)
 _RAW_LIMIT = 512 * 1024
 _NO_PRIMARY = Failure("compare", "NoPrimaryPrediction", "the request carries no prediction of the primary")
 _COMPARISONS = ColumnCodec(ShadowComparison)
@@ -160,11 +168,19 @@ def rejected(source: Message, error: CodecError, who: Who) -> ShadowError:
 
 def failed(requests: RequestBatch, row: int, failure: Failure, who: Who) -> ShadowError:
     """The error of a request that the shadow could not answer."""
-    columns = ("request_id", "event_time", "model_version", "entity_id", "segments", "features")
-    known = {name: requests.columns.column(name)[row].as_py() for name in columns}
+    names = (
+        "request_id",
+        "event_time",
+        "model_version",
+        "entity_id",
+        "sampling_rate",
+        "segments",
+        "features",
+    )
+    known = {name: requests.columns.column(name)[row].as_py() for name in names}
     return ShadowError(
         **_common(who, place_of(requests.messages[row])),
-        **{name: known[name] for name in ("request_id", "event_time", "model_version", "entity_id")},
+        **{name: known[name] for name in names[:5]},
         segments=dict(known["segments"]),
         missing_features=known["features"]["missing"],
         stage=failure.stage,

@@ -68,6 +68,7 @@ class ShadowComparison(Event):
     missing_features: Sequence[str] = ()
     features: Features | None = None
     worker_id: str = ""
+    sampling_rate: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +96,7 @@ class ShadowError(Event):
     missing_features: Sequence[str] = ()
     raw: str | None = None
     worker_id: str = ""
+    sampling_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
