@@ -126,12 +126,15 @@ class ShadowPool:
 
     def _start(self) -> bool:
         """Start the threads; False where they cannot be had, and the next request tries again."""
-        with suppress(RuntimeError):  # no more threads, or the interpreter is about to end
-            while self._to_start:
-                Thread(target=self._to_start[0], name="shadowlane-shadow", daemon=True).start()
-                del self._to_start[0]
-            _lifetime.started(self)
-        return not self._to_start
+        while self._to_start:
+            target = self._to_start.pop(0)  # at once: a signal handler may predict while `start` waits
+            try:
+                Thread(target=target, name="shadowlane-shadow", daemon=True).start()
+            except RuntimeError:  # no more threads, or the interpreter is about to end
+                self._to_start.insert(0, target)
+                return False
+        _lifetime.started(self)
+        return True
 
     @property
     def _all_hang(self) -> bool:
@@ -269,23 +272,17 @@ class _BusyWatch:
     def __init__(self, mirror: Mirror, log: Log) -> None:
         self._mirror, self._log = mirror, log
         self.is_busy = False
-        self._last = 0
-        self._next_look = 0.0
+        self._turned_away, self._last_busy = 0, 0.0
 
     def look(self, turned_away: int, hung: int) -> None:
-        """Compare with the last look; at most once a second."""
-        now = time.monotonic()
-        if now < self._next_look:
-            return
-        self._next_look = now + _LOOK_SECONDS
-        more, slots = turned_away > self._last, self._mirror.concurrency
-        busy = more or hung >= slots
-        if busy and not self.is_busy:
-            why = f"it hangs in {hung} of its {slots} slots" if hung else "its queue is full"
-            self._log.change(f"the shadow {self._mirror.shadow} keeps no pace, requests miss it: {why}")
-        elif self.is_busy and not busy:
-            text = (
-                f"the shadow {self._mirror.shadow} keeps pace again; {turned_away} requests missed it so far"
-            )
-            self._log.change(text)
-        self.is_busy, self._last = busy, turned_away
+        """Compare with the last look; it is over when there was room for a while."""
+        now, slots, shadow = time.monotonic(), self._mirror.concurrency, self._mirror.shadow
+        if turned_away > self._turned_away or hung >= slots:
+            self._turned_away, self._last_busy = turned_away, now
+            if not self.is_busy:
+                why = f"it hangs in {hung} of its {slots} slots" if hung else "its queue is full"
+                self._log.change(f"the shadow {shadow} keeps no pace, and requests miss it: {why}")
+            self.is_busy = True
+        elif self.is_busy and now >= self._last_busy + _LOOK_SECONDS:
+            self._log.change(f"the shadow {shadow} keeps pace again; {turned_away} requests missed it so far")
+            self.is_busy = False
