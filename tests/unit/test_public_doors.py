@@ -30,6 +30,7 @@ _HEAVY = {
     "duckdb",
     "jinja2",
     "numpy",
+    "prometheus_client",
     "pyarrow",
     "pyruhvro",
     "rich",
