@@ -9,9 +9,6 @@ from typing import Any
 from shadowlane.producer._exchange import Exchange
 from shadowlane.producer._kept import Kept
 
-# What moves in a stream without reading it.
-_MOVES = frozenset({"seek", "detach", "peek"})
-
 
 class Input:
     """A `wsgi.input` that has what the server's has, and does what that does."""
@@ -54,7 +51,7 @@ class Input:
             return lambda *size: self._seen(found(*size), (1,))
         if name in ("readinto", "readinto1"):
             return partial(self._read_into, found)
-        if name in _MOVES:
+        if name in ("seek", "detach"):
             return partial(self._moved, found)
         return found
 

@@ -98,9 +98,9 @@ class HookMiddleware:
 
 
 def _watched(start_response: StartResponse, exchange: Exchange) -> StartResponse:
-    def started(status: str, headers: list[tuple[str, str]], *exc_info: Any) -> Callable[[bytes], object]:
-        write = start_response(status, headers, *exc_info)
-        exchange.watch(_answers, status, headers)
+    def started(*args: Any, **kwargs: Any) -> Callable[[bytes], object]:
+        write = start_response(*args, **kwargs)
+        exchange.watch(_answers, *args)
 
         def written(chunk: bytes) -> object:
             exchange.watch(Kept.gives, chunk)
@@ -111,7 +111,7 @@ def _watched(start_response: StartResponse, exchange: Exchange) -> StartResponse
     return started
 
 
-def _answers(kept: Kept, status: str, headers: list[tuple[str, str]]) -> None:
+def _answers(kept: Kept, status: str, headers: list[tuple[str, str]], _exc_info: object = None) -> None:
     kept.answers(int(status[:3]), headers)
 
 
@@ -167,8 +167,14 @@ class _Answer:
 
 
 def _route_path(environ: WSGIEnvironment) -> str:
+    """The path below where the app is mounted; servers hand over its bytes as if they were latin-1."""
     path: str = environ.get("PATH_INFO", "")
-    return path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
+    if path.isascii():
+        return path
+    try:
+        return path.encode("latin-1").decode()
+    except UnicodeError:  # not UTF-8, or text already
+        return path
 
 
 def _headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
