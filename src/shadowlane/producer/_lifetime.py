@@ -70,8 +70,8 @@ def on_terminate() -> None:
     later replaces this one; only the main thread can set it, so that a hook made elsewhere does without.
     """
     global _handles_sigterm  # noqa: PLW0603 (one for each process)
-    # Once: the default that `_on_sigterm` brings back is there to stay.
-    if not _handles_sigterm and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+    # Once: the default that `_on_sigterm` brings back, or the service, is there to stay.
+    if not _handles_sigterm and _is_default(signal.SIGTERM):
         with suppress(ValueError):  # not the main thread
             signal.signal(signal.SIGTERM, _on_sigterm)
             _handles_sigterm = True
@@ -87,6 +87,13 @@ def close_all() -> None:
         courier.begin_close()
     for courier in couriers:
         courier.join()
+
+
+def _is_default(number: int) -> bool:
+    """Python's own word, `signal.getsignal`, knows no handler of a server that is written in C (uWSGI)."""
+    handler_of = ctypes.pythonapi.PyOS_getsig
+    handler_of.restype = ctypes.c_void_p
+    return handler_of(number) is None
 
 
 def _on_sigterm(number: int, _frame: object) -> None:

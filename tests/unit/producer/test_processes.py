@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -245,6 +246,22 @@ def test_a_handler_that_is_there_stays(theirs: Any) -> None:
         signal.signal(signal.SIGTERM, theirs)
         Hook(model="ranker", kafka=MOCK)
         assert signal.getsignal(signal.SIGTERM) == theirs
+
+    assert in_fork(child) == 0
+
+
+def test_a_handler_that_python_does_not_know_of_stays() -> None:
+    """A server that is written in C sets its handlers past Python, which calls that the default."""
+
+    def child() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        _lifetime._handles_sigterm = False
+        libc = ctypes.CDLL(None)
+        libc.signal(signal.SIGTERM, libc.abs)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+        Hook(model="ranker", kafka=MOCK)
+        signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
     assert in_fork(child) == 0
 
