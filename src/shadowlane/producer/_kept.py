@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from shadowlane.producer._http import Headers, Request, Response, decompressed
@@ -122,9 +123,9 @@ class Kept:
     @property
     def size(self) -> int:
         """About how many bytes of memory it takes."""
-        start, headers = self.start, (*self.start.headers, *self.headers)
-        named = len(start.path) + len(start.query) + sum([len(name) + len(value) for name, value in headers])
-        return _FIXED + named + self.request.size + self.response.size
+        start = self.start
+        texts = chain((start.path, start.query), *start.headers, *self.headers)
+        return _FIXED + sum(map(len, texts)) + self.request.size + self.response.size
 
     def asked(self) -> Request:
         """The request.

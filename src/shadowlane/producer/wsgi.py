@@ -178,5 +178,5 @@ def _route_path(environ: WSGIEnvironment) -> str:
 
 
 def _headers(environ: WSGIEnvironment) -> list[tuple[str, str]]:
-    headers = [(name, value) for name, value in environ.items() if name.startswith("HTTP_")]
+    headers = [(name, value) for name, value in environ.items() if name[:5] == "HTTP_"]
     return headers + [(name, environ[name]) for name in _UNMARKED if environ.get(name)]
