@@ -37,6 +37,9 @@ class Intake:
         self._fresh: deque[Item] = deque()
         self._weighed: deque[tuple[Item, int]] = deque()
         self._bytes = 0
+        # So many may be fresh before the next look at what there is room for.
+        self._room = 0
+        self._lock = counts.lock
         self._on_first: Callable[[], None] | None = on_first
 
     def __len__(self) -> int:
@@ -44,18 +47,12 @@ class Intake:
 
     def put(self, request: Observation | Deferred) -> bool:
         """Take a request, or drop it where there is no room."""
-        counts = self.counts
-        with counts.lock:
+        counts, fresh = self.counts, self._fresh
+        with self._lock:
             counts.observed += 1
-            if self.closed:
-                counts.drop("closed")
+            if len(fresh) >= self._room and not self._has_room(request):
                 return False
-            if len(self._fresh) + len(self._weighed) >= self._size or (
-                len(self._fresh) > _FEW and self._is_too_much(request)
-            ):
-                counts.drop("queue_full")
-                return False
-            self._fresh.append(request)
+            fresh.append(request)
             if self._on_first:
                 self._first()
             return True
@@ -91,9 +88,18 @@ class Intake:
             self._first()
         self.complaints.append(why)
 
-    def _is_too_much(self, request: Item) -> bool:
-        """Whether there is no room, if all that nobody has weighed yet is as heavy as this."""
-        return self._bytes + len(self._fresh) * weight(request) > self._most_bytes
+    def _has_room(self, request: Item) -> bool:
+        """Whether there is room for a request; else it is counted. Looked at once for every few."""
+        fresh, places = len(self._fresh), self._size - len(self._weighed)
+        if self.closed or fresh >= places:
+            self.counts.drop("closed" if self.closed else "queue_full")
+            return False
+        if fresh:  # as if all that nobody has weighed yet were as heavy as this
+            places = min(places, (self._most_bytes - self._bytes) // weight(request))
+        self._room = min(fresh + _FEW, places)
+        if fresh >= places:
+            self.counts.drop("queue_full")
+        return fresh < places
 
     # From here on: for the background thread alone.
 
@@ -115,6 +121,7 @@ class Intake:
         size = weight(item)
         self._bytes += size
         self._weighed.appendleft((item, size))
+        self._room = 0
 
     def weigh(self, *, all_of_it: bool) -> None:
         """Weigh what came in, unless it is little, and drop what is too much."""
@@ -128,11 +135,12 @@ class Intake:
             else:
                 self._bytes += size
                 self._weighed.append((item, size))
+        self._room = 0
 
     def close(self) -> None:
         """Take nothing more."""
         with self.counts.lock:
-            self.closed, self._on_first = True, None
+            self.closed, self._room, self._on_first = True, 0, None
 
     def give_up(self) -> None:
         """Drop all that still waits."""
