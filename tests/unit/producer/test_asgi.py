@@ -407,6 +407,25 @@ def test_the_end_of_the_service_closes_the_hook(delivering: Hook, last: str) -> 
     assert delivering.stats().delivered == 1
 
 
+def test_the_end_without_asyncio(delivering: Hook) -> None:
+    """On another event loop the hook is closed there and then."""
+    passed: list[Message] = []
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(message: Message) -> None:
+        passed.append(message)
+
+    delivering.publish(features={}, prediction=0.5)
+    with pytest.raises(StopIteration):
+        HookMiddleware(app, hook=delivering, **OPTIONS)({"type": "lifespan"}, receive, send).send(None)
+    assert delivering.stats().delivered == len(passed) == 1
+
+
 def test_streaming_response_and_large_uploads(hook: Hook, add: Add) -> None:
     """A body in many chunks both ways, as Starlette and httpx send them."""
 
