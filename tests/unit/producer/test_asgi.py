@@ -368,6 +368,19 @@ def test_a_scope_that_is_none(hook: Hook) -> None:
     assert hook.stats().dropped == {"not_encodable": 1}
 
 
+def test_a_message_that_is_none(hook: Hook) -> None:
+    """What a service gets wrong is the server's to judge; the hook counts a request without an answer."""
+    passed: list[Message] = []
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(START)
+        await send({"type": "http.response.body", "body": 5})
+
+    run(HookMiddleware(app, hook=hook, **OPTIONS), [], passed)
+    assert passed[-1]["body"] == 5
+    assert (hook.stats().observed, hook.stats().primary_failed) == (1, 1)
+
+
 @pytest.mark.parametrize("last", ["complete", "failed"])
 def test_the_end_of_the_service_closes_the_hook(delivering: Hook, last: str) -> None:
     """After the service's own end, before the server hears of it, and in another thread."""
