@@ -45,13 +45,15 @@ def serving(
     settings: KafkaSettings, port: int, *command: str, **env: str
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A server that answers; it is killed at the end, where it still runs."""
+    # What measures coverage handles SIGTERM in its processes, and then no hook does.
+    rest = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
     ours = {
         "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
         "SHADOWLANE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "SHADOWLANE_TOPIC_PREFIX": settings.topic_prefix,
     }
     # In a group of its own, so that no child of it is left behind.
-    server = subprocess.Popen([sys.executable, *command], env=os.environ | ours | env, process_group=0)
+    server = subprocess.Popen([sys.executable, *command], env=rest | ours | env, process_group=0)
     try:
         wait_until(lambda: answers(port) or server.poll() is not None)
         assert server.poll() is None, "the server ended"

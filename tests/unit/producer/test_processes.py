@@ -216,6 +216,7 @@ def test_a_child_of_one_that_is_terminated_has_the_handler() -> None:
     """It closes what is its own, and ends itself, not its parent."""
 
     def child() -> None:
+        untouched()
         hook = Hook(model="ranker", kafka=MOCK)
         publish(hook, 2)
         assert terminated(lambda: publish(hook, 5), inherits=True) == (-signal.SIGTERM, "5 0")
@@ -228,8 +229,7 @@ def test_process_1_is_not_ended() -> None:
     hook = Hook(model="ranker", kafka=MOCK)
 
     def child() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _lifetime._handles_sigterm = False
+        untouched()
         _lifetime.on_terminate()
         os.getpid = lambda: 1
         signal.raise_signal(signal.SIGTERM)
@@ -254,8 +254,7 @@ def test_a_handler_that_python_does_not_know_of_stays() -> None:
     """A server that is written in C sets its handlers past Python, which calls that the default."""
 
     def child() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _lifetime._handles_sigterm = False
+        untouched()
         libc = ctypes.CDLL(None)
         libc.signal(signal.SIGTERM, libc.abs)
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -270,8 +269,7 @@ def test_a_hook_made_in_another_thread_does_without() -> None:
     """Python lets none but the main thread say what a signal does; the next hook made there says it."""
 
     def child() -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        _lifetime._handles_sigterm = False
+        untouched()
         thread = threading.Thread(target=Hook, kwargs={"model": "ranker", "kafka": MOCK})
         thread.start()
         thread.join()
@@ -308,6 +306,12 @@ def test_the_door_is_complete() -> None:
     assert all(hasattr(shadowlane.producer, name) for name in names)
 
 
+def untouched() -> None:
+    """Of SIGTERM nothing was said in this child so far; what runs the tests may have said something."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _lifetime._handles_sigterm = False
+
+
 def terminated(
     begin: Callable[[], object], *, signalled: bool = False, inherits: bool = False
 ) -> tuple[int, str]:
@@ -325,8 +329,7 @@ def terminated(
 
     def child() -> None:
         if not inherits:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            _lifetime._handles_sigterm = False
+            untouched()
         _lifetime.close_all = told
         begin()
         if not signalled:
