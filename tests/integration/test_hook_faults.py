@@ -180,7 +180,7 @@ def test_suspended_for_longer_than_a_request_may_wait(
     assert hook.stats().observed == caller.calls
     assert_accounted(settings, hook.stats())
     assert_unhurt(caller)
-    assert sum("publishing requests: no broker answered" in line for line in said(caplog)) == 1
+    assert sum("no broker answered" in line and "ledger" not in line for line in said(caplog)) == 1
 
 
 def test_slow(faulty: FaultyKafka, caplog: pytest.LogCaptureFixture) -> None:
@@ -231,7 +231,7 @@ def test_a_refusal_is_one_line_and_so_is_its_end(
     with Caller(hook):
         wait_until(lambda: refused(hook) > 100)
         faulty.grant(topics.requests, AclOperation.WRITE)
-        wait_until(delivers(hook))
+        wait_until(lambda: len(said(caplog)) > 1)
     hook.close()
     begins, ends = said(caplog)
     assert topics.requests in begins
