@@ -13,9 +13,10 @@ from shadowlane.producer import _lifetime
 from shadowlane.producer._calls import NOT_SET, is_async
 from shadowlane.producer._encode import Observation
 from shadowlane.producer._hook import Hook
+from shadowlane.producer._mirror import KeepFeatures, Mirror
 from shadowlane.producer._router_stats import RouterStats
 from shadowlane.producer._shadow_pool import ShadowPool
-from shadowlane.producer._shadow_results import KeepFeatures, Mirror, Reporter
+from shadowlane.producer._shadow_results import Reporter
 
 _NANOSECONDS = 1e6
 

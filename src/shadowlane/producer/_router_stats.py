@@ -23,7 +23,8 @@ class RouterStats:
         compared: Those that it answered.
         errors: Those that it did not, by stage: `predict`, `timeout`, `compare`, `oversize`.
         busy: Of the errors, those that found no room: the queue was full, or the shadow hung everywhere.
-        lost: Those of which not even an error could be made; the log says why.
+        lost: Those that have neither: the hook could not publish the request either (its ledger says
+            `not_encodable`), or far too many found no room at once. The log says why.
         waiting: Those that wait, or that the shadow is busy with.
         not_run: Requests that came after `close`, or for which no thread could be had; they are not taken.
         hung: Slots that a shadow holds after its time was over.

@@ -6,14 +6,14 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from threading import Event, Semaphore, Thread
 from typing import Any, ParamSpec, TypeVar
 
 from shadowlane.producer._encode import Observation
 from shadowlane.producer._log import described
+from shadowlane.producer._mirror import Answer, Failure, Mirror
 from shadowlane.producer._shadow_pool import ShadowPool
-from shadowlane.producer._shadow_results import Answer, Failure, Mirror, Reporter
+from shadowlane.producer._shadow_results import Reporter
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -53,14 +53,16 @@ class LoopPool(ShadowPool):
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     def _run_loop(self) -> None:
-        with suppress(BaseException), asyncio.Runner() as runner:
-            loop = runner.get_loop()
-            loop.set_default_executor(_Daemons())
-            loop.set_exception_handler(self._on_stray)
-            self._loop = loop
-            self._is_there.set()
-            while not self._ran(loop):
-                pass
+        try:
+            with asyncio.Runner() as runner:
+                loop = self._loop = runner.get_loop()
+                loop.set_default_executor(_Daemons())
+                loop.set_exception_handler(self._on_stray)
+                self._is_there.set()
+                while not self._ran(loop):
+                    pass
+        except BaseException as error:  # no files to be had, or what the shadow left behind
+            self._log.once(f"the loop of {self._mirror.shadow} ended with {described(error)}")
 
     def _ran(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether the loop ran to its end; a SystemExit in a task that the shadow made only interrupts it."""

@@ -21,8 +21,9 @@ from shadowlane.producer import _lifetime
 from shadowlane.producer._copies import copied_mapping
 from shadowlane.producer._encode import Observation
 from shadowlane.producer._log import Log, described
+from shadowlane.producer._mirror import Answer, Failure, Mirror, answered
 from shadowlane.producer._router_stats import BUSY, RouterCounts, RouterStats
-from shadowlane.producer._shadow_results import Answer, Failure, Mirror, Reporter, answered
+from shadowlane.producer._shadow_results import Reporter
 
 _WARM_UP_CALLS = 10
 _NANOSECONDS = 1e6

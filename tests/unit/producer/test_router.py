@@ -340,7 +340,6 @@ class Broken(Comparator):
         ({}, [1.0] * 600_000, ("oversize", "OversizeComparison")),
         ({"comparator": Broken()}, 0.5, ("compare", "ArithmeticError")),
         ({"primary": lambda _: None}, 0.5, ("compare", "NoPrimaryPrediction")),
-        ({"primary": lambda _: {"no": 1}}, 0.5, ("compare", "NoFormError")),
     ],
 )
 def test_what_cannot_be_compared_is_an_error(
@@ -467,17 +466,29 @@ def test_with_a_redaction_an_errors_text_stays_here(careful: MemoryHook, error: 
     assert not [each for each in careful.messages if SECRET in f"{each.key}{each.value!r}"]
 
 
-def test_what_cannot_be_redacted_says_nothing_of_itself() -> None:
-    """A value of a kind that its rule is not for: an error with a number, and no more."""
+@pytest.mark.parametrize(
+    "unfit",
+    [
+        {"features": {"a": 0.5, "age": SECRET}},  # text, and its rule is for numbers
+        {"features": {"a": 0.5, "bytes": SECRET.encode()}},
+        {"segments": {"city": [SECRET]}},
+        {"context": {"trace": [SECRET]}},
+        {"primary": lambda _: {"unknown": SECRET}},
+    ],
+    ids=["redaction", "features", "segments", "context", "prediction"],
+)
+def test_what_cannot_be_published_has_no_row(unfit: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """It is lost, and the ledger says why: it was never delivered, so that no row of it may be, either."""
     rules = [{"field": "features.age", "action": "bucket", "width": 10}]
     with MemoryHook(model="ranker", redaction=Redaction(rules)) as hook:
-        features = {"a": 0.5, "age": SECRET}
-        mirrored(hook, [{"features": features, "entity_id": SECRET, "segments": {"city": SECRET}}])
-        (error,) = hook.errors
-        assert (error.stage, error.error_type) == ("compare", "NoFormError")
-        assert (error.entity_id, error.segments) == (None, {})
-        assert not [each for each in hook.messages if SECRET in f"{each.key}{each.value!r}"]
+        primary_given = {"primary": unfit["primary"]} if "primary" in unfit else {}
+        request = {name: value for name, value in unfit.items() if name != "primary"}
+        stats = mirrored(hook, [{"features": {"a": 0.5}, **request}], **primary_given)
+        assert stats == RouterStats(taken=1, lost=1)
+        assert (hook.requests, hook.comparisons, hook.errors) == ([], [], [])
         assert hook.stats().dropped == {"not_encodable": 1}
+    assert "a result of the shadow boosting-2 was lost: NoFormError" in caplog.text
+    assert SECRET not in caplog.text
 
 
 def test_a_prediction_of_which_nothing_may_leave_is_compared() -> None:
