@@ -5,15 +5,14 @@ from __future__ import annotations
 import secrets
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from os import getpid
 from threading import Event, Thread, current_thread
-from types import MappingProxyType
-from typing import Any, ParamSpec
+from typing import ParamSpec
 
 from shadowlane.errors import ShadowlaneError
 from shadowlane.producer import _lifetime
-from shadowlane.producer._encode import Deferred, Encoder, Observation, Result
+from shadowlane.producer._encode import Encoder
 from shadowlane.producer._intake import Intake
 from shadowlane.producer._ledger import Ledger
 from shadowlane.producer._log import DropWatch, Log, described
@@ -22,25 +21,19 @@ from shadowlane.producer._outbox import Outbox
 from shadowlane.producer._plan import Plan
 from shadowlane.producer._rates import RateWatch
 from shadowlane.producer._sampling import Rates
+from shadowlane.producer._sender import Sender
 from shadowlane.producer._stats import Counts
 from shadowlane.schemas import LedgerEntry
 
 P = ParamSpec("P")
 
-# The interpreter runs one thread at a time: after so many requests the callers' threads get their turn.
-_SLICE = 16
-_REST = 0.0002
-_IDLE = 0.05
+# Between two slices the callers' threads get their turn. Where nothing more waits, what comes in gathers
+# for a while: many together take less than each by itself.
+_REST, _GATHER, _IDLE = 0.0002, 0.02, 0.05
 _NO_PRODUCER = 5.0
 _LOOK_SECONDS = 1.0
 # Of the time that closing may take, what is kept for the last ledger entry.
 _LEDGER_SHARE, _LEDGER_SECONDS = 0.25, 1.0
-# What a deferred request may leave out.
-_ARGUMENTS: Mapping[str, Any] = MappingProxyType(
-    dict.fromkeys(
-        ("latency_ms", "request_id", "entity_id", "segments", "event_time", "context"),
-    )
-)
 
 
 class Courier:
@@ -56,6 +49,7 @@ class Courier:
         self.outbox: Outbox | None = None
         self._encoder = Encoder(plan.subject, self.counts.producer_id, mark)
         self._log, self._drops = Log(), DropWatch(plan.limits.queue_size, plan.limits.queue_bytes)
+        self._sender = Sender(self.intake, self.observer, self._encoder, plan.redaction, self._log)
         self._watch: RateWatch | None = None
         self._thread: Thread | None = None
         self._settled = Event()
@@ -113,7 +107,7 @@ class Courier:
             self._log.once(f"the hook of {self._plan.subject.model} stopped: {described(error)}")
         finally:
             self.intake.close()
-            self.intake.give_up()
+            self._give_up()
             self._survives(self._stop_watching)
             self.outbox = None
             self._settled.set()
@@ -143,11 +137,13 @@ class Courier:
         if time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + _LOOK_SECONDS
             self._look_for_rates()
-        waits = self._send_slice(outbox)
-        self.intake.weigh(all_of_it=not waits)
-        outbox.poll(0 if waits else _IDLE)
+        more = self._send_slice(outbox)
+        self.intake.weigh(all_of_it=len(self._sender) > 0)
+        outbox.poll(0)
         self._keep_books(outbox)
-        if waits and not self.intake.is_half_full:
+        if not more:
+            time.sleep(_GATHER if outbox.in_flight or self._sender else _IDLE)
+        elif not self.intake.is_half_full:
             time.sleep(_REST)
 
     def _survives(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
@@ -179,57 +175,13 @@ class Courier:
 
     def _send_slice(self, outbox: Outbox) -> bool:
         """Send a few items; True where more can be sent at once."""
-        for _ in range(_SLICE):
-            item = self.intake.take()
-            if item is None:
-                return False
-            sent = self._send_result(item, outbox) if isinstance(item, Result) else self._send(item, outbox)
-            if not sent:
-                self.intake.put_back(item)
-                return False
-        return True
-
-    def _send(self, request: Observation | Deferred, outbox: Outbox) -> bool:
-        """Send a request, or count why not; False where there is no room for it now."""
-        try:
-            observation = self._read(request) if isinstance(request, Deferred) else request
-            if observation is None:
-                with self.counts.lock:
-                    self.counts.sampled_out += 1
-                return True
-            if self._plan.redaction:
-                observation = self._plan.redaction.apply(observation)
-            message = self._encoder.request(observation, time.time_ns() // 1_000_000)
-        except BaseException as error:  # from values of the caller's: whatever it is, it ends here
-            self.counts.drop("not_encodable")
-            self._log.once(f"a request was not published: {described(error)}")
-            return True
-        try:
-            return outbox.send(message)
-        except BaseException as error:  # it is in nobody's hands any more, and each request is counted
-            self.counts.drop("refused")
-            self._log.once(f"a request was not published: {described(error)}")
-            return True
-
-    def _read(self, request: Deferred) -> Observation | None:
-        return self.observer.observe(**{**_ARGUMENTS, **request.read()}, sequence=request.sequence)
-
-    def _send_result(self, result: Result, outbox: Outbox) -> bool:
-        """Send a comparison or an error, or count that not; False where there is no room for it now."""
-        try:
-            message = self._encoder.result(result, time.time_ns() // 1_000_000)
-            return outbox.send_result(message, type(result.event))
-        except BaseException as error:  # from what a shadow answered: whatever it is, it ends here
-            with self.counts.lock:
-                self.counts.results_dropped += 1
-            self._log.once(f"a {type(result.event).__name__} was not published: {described(error)}")
-            return True
+        return self._sender.send_slice(outbox)
 
     def _keep_books(self, outbox: Outbox) -> None:
         self._say_what_was_dropped()
         self._send_ledger(outbox, self._ledger.due(time.monotonic()))
         with self.counts.lock:  # or a request could come, with its `flush`, between the look and the word
-            if not self.intake and not outbox.in_flight:
+            if not self.intake and not self._sender and not outbox.in_flight:
                 self._settled.set()
 
     def _say_what_was_dropped(self) -> None:
@@ -242,15 +194,19 @@ class Courier:
         left = self._deadline - time.monotonic()
         for_requests = self._deadline - min(left * _LEDGER_SHARE, _LEDGER_SECONDS)
         self._survives(self._send_all, outbox, for_requests)
-        self.intake.give_up()
+        self._give_up()
         self._survives(outbox.flush, for_requests - time.monotonic())
         self._survives(self._say_what_was_dropped)
         self._survives(lambda: self._send_ledger(outbox, self._ledger.last()))
         self._survives(outbox.flush, self._deadline - time.monotonic())
 
     def _send_all(self, outbox: Outbox, until: float) -> None:
-        while self.intake and time.monotonic() < until:
+        while (self.intake or self._sender) and time.monotonic() < until:
             outbox.poll(0 if self._send_slice(outbox) else _IDLE / 10)
+
+    def _give_up(self) -> None:
+        self.intake.give_up()
+        self._sender.give_up()
 
     def _send_ledger(self, outbox: Outbox, entry: LedgerEntry | None) -> None:
         if entry is not None:

@@ -116,13 +116,6 @@ class Intake:
             return item
         return self._fresh.popleft() if self._fresh else None
 
-    def put_back(self, item: Item) -> None:
-        """Have it wait again, as the first."""
-        size = weight(item)
-        self._bytes += size
-        self._weighed.appendleft((item, size))
-        self._room = 0
-
     def weigh(self, *, all_of_it: bool) -> None:
         """Weigh what came in, unless it is little, and drop what is too much."""
         if not all_of_it and len(self._fresh) <= _FEW:

@@ -21,7 +21,8 @@ CONFIG = {
     # arrives twice is one request to every reader.
     "enable.idempotence": False,
     "acks": "all",
-    "linger.ms": 20,
+    # The hook gathers requests itself, for longer than this.
+    "linger.ms": 5,
     "compression.type": "lz4",
     # How long a request may wait for a lost broker, and how much memory all that wait may take.
     "message.timeout.ms": 30_000,

@@ -52,7 +52,7 @@ def published(hook: Hook) -> list[ProductionRequest]:
     courier, codec, events = hook._courier, Codec(ProductionRequest), []
     while (item := courier.intake.take()) is not None:
         assert isinstance(item, Deferred)
-        observation = courier._read(item)
+        observation = courier._sender._read(item)
         assert observation is not None
         events.append(codec.decode(courier._encoder.request(observation, now_ms=10**15).value))
     return events

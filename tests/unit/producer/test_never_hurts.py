@@ -122,23 +122,6 @@ def test_what_observe_waits_for_counts_with_its_prediction(still: None) -> None:
     assert (hook.stats().queued, hook.stats().dropped) == (1, {"queue_full": 2})
 
 
-def test_a_request_put_back_counts_once(still: None) -> None:
-    """Where librdkafka has no room, its first request is taken and put back again and again."""
-    hook = Hook(model="ranker", limits=Limits(queue_bytes=200_000))
-    intake = hook._courier.intake
-    publish(hook, features={"vector": [0.5] * 4000})
-    for _ in range(100):
-        observation = intake.take()
-        assert observation is not None
-        intake.put_back(observation)
-    publish(hook, features={"vector": [0.5] * 4000})
-    intake.weigh(all_of_it=True)
-    assert (hook.stats().queued, hook.stats().dropped) == (1, {"queue_full": 1})
-    intake.give_up()
-    publish(hook, features={"vector": [0.5] * 4000})
-    assert hook.stats().queued == 1
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_large_requests_without_a_broker_do_not_fill_the_memory() -> None:
     """4,000 requests of 4,000 floats: the process grows by its two budgets and little more, not by 500 MB."""
