@@ -318,6 +318,37 @@ def test_close_settles_what_is_not_finished(
     until(lambda: router.stats() == RouterStats(taken=5, errors={"timeout": 5}))
 
 
+@pytest.mark.parametrize("shadow", [hanging, hanging_async])
+def test_what_a_thread_takes_as_the_router_closes(
+    hook: MemoryHook, let_go: threading.Event, shadow: Callable[..., Any]
+) -> None:
+    """Neither waiting any more nor running yet when all was settled: it is settled then, not asked."""
+    router = _sync(hook, shadow, let_go, timeout=3 * GENEROUS)
+    with router._pool._change:
+        router.predict({"a": 0.7})
+        until(lambda: not router._pool._waiting.qsize())
+        router._pool._over = True
+    until(lambda: router.stats() == RouterStats(taken=1, errors={"timeout": 1}))
+    router.close(timeout=GENEROUS)
+    assert errors_of(hook) == [("timeout", "RouterClosed")]
+
+
+def test_far_too_many_at_once(
+    hook: MemoryHook, let_go: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of requests that find no room, so many wait for their errors; the rest is only counted."""
+    monkeypatch.setattr("shadowlane.producer._shadow_pool._MOST_REFUSED", 5)
+    router = _sync(hook, hanging, let_go, queue_size=1, concurrency=1, timeout=3 * GENEROUS)
+    with router._pool._change:  # so that nobody takes any away
+        for _ in range(10):
+            router.predict({"a": 0.7})
+        assert router.stats().lost >= 3
+        assert router.stats().waiting + router.stats().lost == 10
+    router.close(timeout=GENEROUS)
+    stats = router.stats()
+    assert stats.taken == stats.compared + stats.busy + stats.lost == 10
+
+
 def test_close_waits_for_what_can_be_finished(hook: MemoryHook, let_go: threading.Event) -> None:
     """Within its time, whatever is still in the queue."""
     router = _sync(hook, hanging, let_go, concurrency=1, timeout=3 * GENEROUS)
