@@ -22,7 +22,7 @@ from shadowlane.producer.testing import MemoryHook
 
 GENEROUS = 20.0
 #: Long enough for a shadow that answers at once, whatever else this machine does.
-SOON = 0.2
+SOON = 0.5
 
 
 class PanicException(BaseException):
@@ -423,6 +423,26 @@ def test_no_more_threads_to_be_had(hook: MemoryHook, monkeypatch: pytest.MonkeyP
     router.close(timeout=GENEROUS)
     assert router.stats() == RouterStats(taken=1, compared=1, not_run=1)
     assert len(hook.requests) == 3
+
+
+def test_no_event_loop_to_be_had(
+    hook: MemoryHook,
+    let_go: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """No file descriptors are left: callers have their answers, the log says it, and requests are errors."""
+
+    def no_loop() -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "Runner", no_loop)
+    router = _sync(hook, hanging_async, let_go, queue_size=2)
+    for _ in range(3):
+        assert router.predict({"a": 0.7}) == 0.7
+    until(lambda: router.stats().busy == 1 and "ended with OSError" in caplog.text)
+    router.close(timeout=0)
+    assert sorted(errors_of(hook)) == [("predict", "ShadowBusy"), *[("timeout", "RouterClosed")] * 2]
 
 
 @pytest.mark.parametrize("shadow", ["sync", "async"])
