@@ -30,6 +30,12 @@ def serve(requests=50):
         hook.publish(features={"number": number}, prediction=0.5, entity_id=f"user-{number}")
 """
 
+#: In a shell's background job, Ctrl-C is ignored from the start.
+CTRL_C = """
+signal.signal(signal.SIGINT, signal.default_int_handler)
+serve()
+os.kill(os.getpid(), signal.SIGINT)
+"""
 FORKED = """
 serve()
 if os.fork() == 0:
@@ -119,7 +125,7 @@ def environment(settings: KafkaSettings) -> dict[str, str]:
         pytest.param("serve(1)", [1], 0, id="one request"),
         pytest.param("serve(); raise ValueError('no')", [50], 1, id="unhandled exception"),
         pytest.param("serve(); sys.exit(3)", [50], 3, id="exit"),
-        pytest.param("serve(); os.kill(os.getpid(), signal.SIGINT)", [50], -signal.SIGINT, id="Ctrl-C"),
+        pytest.param(CTRL_C, [50], -signal.SIGINT, id="Ctrl-C"),
         pytest.param(
             "serve(); os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", [50], -15, id="SIGTERM"
         ),

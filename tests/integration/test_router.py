@@ -145,7 +145,7 @@ def test_a_mirror_says_what_a_replay_worker_says(
     ledger = report.ledger
     assert ledger is not None
     assert (ledger.observed, ledger.primary_failed, ledger.delivered) == (301, 1, 300)
-    assert ledger.delivered == report.requests  # nothing of what was published is unexplained
+    assert (ledger.delivered, ledger.unexplained, ledger.uncounted) == (report.requests, 0, 0)
     decision = decide(report, Policy(min_requests=100), datetime.now(UTC))
     assert decision.verdict == "hold"
     assert shown(lake)["compared"] == 240
@@ -197,5 +197,5 @@ def test_each_request_is_a_row_whatever_the_shadow_does(settings: KafkaSettings,
     assert landed["comparisons"] + landed["errors"] == report.requests == stats.taken
     assert report.ledger is not None
     assert report.ledger.sampled_out + report.requests == report.ledger.observed == 400
-    assert report.ledger.delivered == report.requests
+    assert (report.ledger.delivered, report.ledger.unexplained) == (report.requests, 0)
     assert {stage.stage for stage in report.errors} == set(stats.errors) == {"predict", "timeout"}

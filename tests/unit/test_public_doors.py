@@ -28,6 +28,8 @@ _DOORS = (
 _HEAVY = {
     "deltalake",
     "duckdb",
+    "fastapi",
+    "flask",
     "jinja2",
     "numpy",
     "prometheus_client",
@@ -36,6 +38,7 @@ _HEAVY = {
     "rich",
     "scipy",
     "sklearn",
+    "starlette",
     "tenacity",
     "typer",
 }
@@ -46,6 +49,9 @@ _BASE = (
     "shadowlane.errors",
     "shadowlane.kafka",
     "shadowlane.producer",
+    "shadowlane.producer.asgi",
+    "shadowlane.producer.testing",
+    "shadowlane.producer.wsgi",
     "shadowlane.schemas",
     "shadowlane.settings",
 )

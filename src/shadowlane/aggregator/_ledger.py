@@ -32,6 +32,9 @@ FROM (SELECT unnest(map_entries(dropped)) AS entry FROM hook)
 GROUP BY entry.key ORDER BY sum(entry.value) DESC, entry.key
 """
 
+# Runs that replay all that is published: by workers, and in the service itself. A named replay is of a window.
+_OF_EVERY_REQUEST = ("live", "in-process")
+
 _PLACES = """
 SELECT count(DISTINCT (source_topic, source_partition, source_offset)) FROM (
   FROM place
@@ -48,7 +51,8 @@ def ledger(lake: OpenLake, scope: Scope) -> Ledger | None:
     )
     if not hooks:
         return None
-    remainder = delivered - _places(lake) if scope.is_whole and scope.run == "live" else None
+    is_comparable = scope.is_whole and scope.run in _OF_EVERY_REQUEST
+    remainder = delivered - _places(lake) if is_comparable else None
     return Ledger(
         hooks=hooks,
         still_counting=still_counting,

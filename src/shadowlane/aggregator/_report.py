@@ -136,8 +136,8 @@ class Ledger:
     dropped: Mapping[str, int]
     delivered: int
     failed: int
-    #: Delivered, and neither compared nor failed: waiting, or lost. None where a window or another run
-    #: than `live` makes the two counts incomparable.
+    #: Delivered, and neither compared nor failed: waiting, or lost. None where a window or a named replay
+    #: makes the two counts incomparable.
     unexplained: int | None
     uncounted: int | None  # in the lake, and beyond what the hooks' counts say; None as above
 

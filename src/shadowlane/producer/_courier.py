@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import socket
 import time
@@ -143,8 +144,8 @@ class Courier:
         self._keep_books(outbox)
         if not more:
             time.sleep(_GATHER if outbox.in_flight or self._sender else _IDLE)
-        elif not self.intake.is_half_full:
-            time.sleep(_REST)
+        else:  # where all threads are greenlets (gevent), the others come to run here alone
+            time.sleep(0 if self.intake.is_half_full else _REST)
 
     def _survives(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Whether a step went well; where it did not, the next one may."""
@@ -184,10 +185,10 @@ class Courier:
             if not self.intake and not self._sender and not outbox.in_flight:
                 self._settled.set()
 
-    def _say_what_was_dropped(self) -> None:
+    def _say_what_was_dropped(self, *, last: bool = False) -> None:
         while self.intake.complaints:
             self._log.once(self.intake.complaints.popleft())
-        self._drops.look(self.counts.dropped.get("queue_full", 0))
+        self._drops.look(self.counts.dropped.get("queue_full", 0), math.inf if last else time.monotonic())
 
     def _finish(self, outbox: Outbox) -> None:
         """Deliver what waits, as far as the time goes, and close the books."""
@@ -196,7 +197,7 @@ class Courier:
         self._survives(self._send_all, outbox, for_requests)
         self._give_up()
         self._survives(outbox.flush, for_requests - time.monotonic())
-        self._survives(self._say_what_was_dropped)
+        self._survives(self._say_what_was_dropped, last=True)
         self._survives(lambda: self._send_ledger(outbox, self._ledger.last()))
         self._survives(outbox.flush, self._deadline - time.monotonic())
 

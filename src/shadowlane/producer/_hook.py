@@ -134,7 +134,11 @@ class Hook:
         """
         courier = self._courier
         try:
-            courier.intake.put(Deferred(courier.observer.number(), read, size))
+            number = courier.observer.number()
+            if courier.observer.takes_none:
+                courier.intake.sampled_out()
+            else:
+                courier.intake.put(Deferred(number, read, size))
         except BaseException as error:
             self._refuse(error)
             if _is_callers_own(error):

@@ -45,9 +45,8 @@ class DropWatch:
         self._last = 0
         self._next_look = 0.0
 
-    def look(self, dropped: int, now: float | None = None) -> None:
+    def look(self, dropped: int, now: float) -> None:
         """Compare with the last look; at most once a second."""
-        now = time.monotonic() if now is None else now
         if now < self._next_look:
             return
         self._next_look = now + _SECOND
@@ -83,3 +82,34 @@ def described(error: BaseException, *, names: bool = True) -> str:
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     return f"{name} in {place.tb_frame.f_globals.get('__name__')}:{place.tb_lineno}" if place else name
+
+
+class FailWatch:
+    """Says when messages of a kind begin to fail, and why, and when they are delivered again."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self.delivered = 0
+        self._failing = False
+        self._failed = self._failed_then = self._delivered_then = 0
+        self._next_look = 0.0
+
+    def failed(self, why: str) -> None:
+        """One failed."""
+        self._failed += 1
+        if not self._failing:
+            self._failing = True
+            _warn("%s", why)
+
+    def look(self, now: float | None = None) -> None:
+        """Compare with the last look; at most once a second, and only while they fail."""
+        if not self._failing:
+            return
+        now = time.monotonic() if now is None else now
+        if now < self._next_look:
+            return
+        self._next_look = now + _SECOND
+        if self._failed == self._failed_then and self.delivered > self._delivered_then:
+            self._failing = False
+            _warn("%s are delivered again; %d failed so far", self._what, self._failed)
+        self._failed_then, self._delivered_then = self._failed, self.delivered

@@ -36,6 +36,11 @@ class Observer:
         """The next request's number."""
         return next(self._numbers)
 
+    @property
+    def takes_none(self) -> bool:
+        """Whether sampling leaves out every request, whatever it is."""
+        return not self.rates.rate and not self.rates.segments
+
     def observe(
         self,
         features: Mapping[str, Any],

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 from confluent_kafka import KafkaError, KafkaException
 
 from shadowlane.kafka import TopicNames, make_producer, to_error
 from shadowlane.producer._encode import Message
-from shadowlane.producer._log import Log
+from shadowlane.producer._log import FailWatch, Log
 from shadowlane.producer._stats import Counts
 from shadowlane.schemas import ShadowComparison, ShadowError
 from shadowlane.settings import KafkaSettings
@@ -29,6 +31,8 @@ CONFIG = {
     "queue.buffering.max.messages": 50_000,
     "queue.buffering.max.kbytes": 32 * 1024,
     "message.max.bytes": 4_000_000,
+    # A broker refuses a batch as a whole: the neighbours of a request too large for its topic are few.
+    "batch.size": 262_144,
     # As Java's clients do it: one entity, one partition, whoever produces.
     "partitioner": "murmur2_random",
 }
@@ -45,6 +49,9 @@ def check_settings(settings: KafkaSettings) -> None:
 
 
 _PURGE = 0.1
+
+#: One message's own fault: others may be delivered all the while.
+TOO_LARGE = {"MSG_SIZE_TOO_LARGE", "RECORD_LIST_TOO_LARGE", "INVALID_MSG_SIZE"}
 
 
 class Outbox(Protocol):
@@ -86,6 +93,15 @@ class KafkaOutbox:
         self._requests, self._ledger = topics.requests, topics.ledger
         self._results = {ShadowComparison: topics.comparisons, ShadowError: topics.errors}
         self._counts, self._log = counts, log
+        self._watches = {
+            topic: FailWatch(what)
+            for topic, what in {
+                topics.requests: "requests",
+                topics.ledger: "ledger entries",
+                topics.comparisons: "comparisons",
+                topics.errors: "errors of the shadow",
+            }.items()
+        }
         self._producer = make_producer(settings, **CONFIG)
         self._produce = self._producer.produce
 
@@ -108,19 +124,21 @@ class KafkaOutbox:
         except BufferError:
             return False
         except KafkaException as failure:
-            self._counts.drop(self._reason(failure.args[0]))
+            self._counts.drop("too_large" if failure.args[0].name() in TOO_LARGE else "refused")
+            self._say(self._requests, failure.args[0])
             return True
         self._counts.published += 1
         return True
 
     def send_result(self, message: Message, event: type[ShadowComparison | ShadowError]) -> bool:
         """Hand a comparison or an error to librdkafka; False where it has no room now."""
+        topic = self._results[event]
         try:
-            self._send(self._results[event], message, self._on_result_answer)
+            self._send(topic, message, partial(self._on_result_answer, topic))
         except BufferError:
             return False
         except KafkaException as failure:
-            self._reason(failure.args[0])
+            self._say(topic, failure.args[0])
             with self._counts.lock:
                 self._counts.results_dropped += 1
             return True
@@ -129,14 +147,18 @@ class KafkaOutbox:
 
     def send_ledger(self, message: Message) -> None:
         """Hand over a ledger entry; it may be lost, as a later one replaces it."""
-        try:
-            self._send(self._ledger, message, self._on_ledger_answer)
-        except (BufferError, KafkaException) as failure:
-            self._log.once(f"the ledger entry was not sent: {failure}")
+        with suppress(BufferError):
+            try:
+                self._send(self._ledger, message, self._on_ledger_answer)
+            except KafkaException as failure:
+                self._say(self._ledger, failure.args[0])
 
     def poll(self, seconds: float) -> None:
         """Take Kafka's answers, waiting so long for the first."""
         self._producer.poll(seconds)
+        self._watches[self._requests].delivered = self._counts.delivered
+        for watch in self._watches.values():
+            watch.look()
 
     def flush(self, seconds: float) -> None:
         """Wait so long for Kafka's answers to all that was sent, then give up on the rest and count it."""
@@ -151,31 +173,32 @@ class KafkaOutbox:
         else:
             self._produce(topic, value, key, on_delivery=on_answer, timestamp=timestamp, headers=headers)
 
-    def _reason(self, error: KafkaError) -> str:
-        """Why librdkafka did not take a message, in a word, and once in the log."""
-        self._log.once(str(to_error(error, "publishing a request")))
-        return "too_large" if error.name() == "MSG_SIZE_TOO_LARGE" else "refused"
-
     def _on_answer(self, error: KafkaError | None, _message: Any) -> None:
         if error is None:
             self._counts.delivered += 1
         else:
             self._counts.failed += 1
-            self._say(error, "publishing requests")
+            self._say(self._requests, error)
 
-    def _on_result_answer(self, error: KafkaError | None, _message: Any) -> None:
+    def _on_result_answer(self, topic: str, error: KafkaError | None, _message: Any) -> None:
         if error is None:
             self._counts.results_delivered += 1
+            self._watches[topic].delivered += 1
         else:
             self._counts.results_failed += 1
-            self._say(error, "publishing comparisons and errors")
+            self._say(topic, error)
 
     def _on_ledger_answer(self, error: KafkaError | None, _message: Any) -> None:
-        if error is not None:
-            self._say(error, "publishing the ledger")
+        if error is None:
+            self._watches[self._ledger].delivered += 1
+        else:
+            self._say(self._ledger, error)
 
-    def _say(self, error: KafkaError, doing: str) -> None:
+    def _say(self, topic: str, error: KafkaError) -> None:
+        why = str(to_error(error, f"writing to {topic}"))
         if error.name() in ("_PURGE_QUEUE", "_PURGE_INFLIGHT"):
             self._log.once("the hook was closed before Kafka had answered for all requests: see its counts")
+        elif error.name() in TOO_LARGE:
+            self._log.once(why)
         else:
-            self._log.once(str(to_error(error, doing)))
+            self._watches[topic].failed(why)

@@ -17,7 +17,8 @@ class Limits:
     """What a hook may take of its process.
 
     Attributes:
-        queue_size: Requests that may wait for the background thread; one more is dropped and counted.
+        queue_size: Requests that may wait for the background thread, which has at most 32 more in hand;
+            one more is dropped and counted.
         queue_bytes: Memory that they may take together, by an estimate that the background thread makes
             of what it cannot send at once; what does not fit is dropped and counted. What comes in
             between two of its looks (at most 50 ms) is beside that. librdkafka's own queue, for messages

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shadowlane.producer import Hook
+from shadowlane.producer import Hook, Sampling
 from shadowlane.producer._encode import Encoder, Observation, Subject
 from shadowlane.schemas import Features, Prediction, ProductionRequest
 
@@ -232,3 +232,19 @@ def test_a_messages_time_is_the_event_time(event_time: datetime | int, now_ms: i
     observation = Observation(0, "r-1", None, event_time, {}, 1.0, None, None, None, 1.0)
     message = Encoder(Subject("ranker", "7"), "p-1", "mark").request(observation, now_ms)
     assert (message.timestamp_ms, message.key) == (expected, "r-1")
+
+
+@pytest.mark.parametrize(("sampling", "read"), [(0.0, 0), (Sampling(0.0, {"vip=yes": 1.0}), 1), (0.5, 1)])
+def test_what_no_rate_takes_is_not_even_read(sampling: float | Sampling, read: int) -> None:
+    """A middleware in a service that samples nothing costs it no parsing of bodies."""
+    reads = list[int]()
+
+    def arguments() -> dict[str, Any]:
+        reads.append(1)
+        return {"features": {}, "prediction": 0.5, "entity_id": "user-2"}  # its position is 0.848
+
+    with Hook(model="ranker", kafka=MOCK, sampling=sampling) as hook:
+        hook.defer(arguments, size=10)
+        assert hook.flush(timeout=20)
+        stats = hook.stats()
+    assert (stats.observed, stats.sampled_out, len(reads)) == (1, 1, read)
