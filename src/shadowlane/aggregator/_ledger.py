@@ -32,7 +32,7 @@ FROM (SELECT unnest(map_entries(dropped)) AS entry FROM hook)
 GROUP BY entry.key ORDER BY sum(entry.value) DESC, entry.key
 """
 
-# Runs that replay all that is published: by workers, and in the service itself. A named replay is of a window.
+# Runs that replay all that is published: by workers, and in the service itself. A named replay is a window's.
 _OF_EVERY_REQUEST = ("live", "in-process")
 
 _PLACES = """
