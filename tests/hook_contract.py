@@ -305,7 +305,7 @@ class HookContract:
             hook.publish(features={"a": "x" * length}, prediction=1.0)
         assert [event.features.strings for event in requests(hook)] == [{"a": "x"}]
         assert hook.stats().dropped == {"too_large": 1}
-        assert "publishing a request" in caplog.text
+        assert "too large; raise max.message.bytes" in caplog.text
 
     def test_each_request_is_in_one_place(self, make_hook: MakeHook, requests: Requests) -> None:
         """The counts add up: while it serves, after a flush, and after the end."""

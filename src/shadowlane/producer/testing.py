@@ -10,12 +10,14 @@ suite of tests holds for both, on a real Kafka for the real one (tests/hook_cont
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from threading import Event as Signal
 from typing import Any, NamedTuple
 
-from shadowlane.kafka import KafkaSettings, TopicNames
+from confluent_kafka import KafkaError
+
+from shadowlane.kafka import KafkaSettings, TopicNames, to_error
 from shadowlane.producer._encode import Message
 from shadowlane.producer._hook import Hook
 from shadowlane.producer._log import Log
@@ -96,7 +98,6 @@ class MemoryHook(Hook):
     @down.setter
     def down(self, down: bool) -> None:
         self._memory.down = down
-        self._memory.news.set()
 
     @property
     def requests(self) -> list[ProductionRequest]:
@@ -133,16 +134,6 @@ class MemoryHook(Hook):
         """Forget what was delivered so far; the counts stay."""
         del self._memory.delivered[: len(self.messages)]
 
-    def flush(self, timeout: float = 2.0) -> bool:
-        """Wait until all that was published is delivered; False where the time ran out first."""
-        self._memory.news.set()
-        return super().flush(timeout)
-
-    def close(self, timeout: float | None = None) -> None:
-        """Deliver what waits, and end; what was delivered can still be read."""
-        self._memory.news.set()
-        super().close(timeout)
-
     def _outbox_maker(self) -> MakeOutbox:
         memory = self._memory  # and not the hook, which would then never end by itself
         return lambda _settings, counts, log: _MemoryOutbox(memory, counts, log)
@@ -158,8 +149,6 @@ class _Memory:
     def __init__(self) -> None:
         self.delivered: list[Published] = []
         self.down = False
-        #: Somebody waits: the background thread need not sit out its turn.
-        self.news = Signal()
 
 
 class _MemoryOutbox:
@@ -183,7 +172,7 @@ class _MemoryOutbox:
 
     def send(self, message: Message) -> bool:
         """Take a request; False where there is no room now."""
-        if not self._fits(message):
+        if not self._fits(_TOPICS.requests, message):
             self._counts.drop("too_large")
         elif not self._take(_TOPICS.requests, message):
             return False
@@ -193,7 +182,7 @@ class _MemoryOutbox:
 
     def send_result(self, message: Message, event: type[ShadowComparison | ShadowError]) -> bool:
         """Take a comparison or an error; False where there is no room now."""
-        if not self._fits(message):
+        if not self._fits(_RESULTS[event], message):
             with self._counts.lock:
                 self._counts.results_dropped += 1
         elif not self._take(_RESULTS[event], message):
@@ -207,10 +196,10 @@ class _MemoryOutbox:
         self._take(_TOPICS.ledger, message)
 
     def poll(self, seconds: float) -> None:
-        """Answer, where Kafka is not gone; where there is nothing to answer, wait so long for news."""
-        if (self._memory.down or not self._unanswered) and self._memory.news.wait(seconds):
-            self._memory.news.clear()
-        if not self._memory.down:
+        """Answer; where Kafka is gone, wait as for an answer that does not come."""
+        if self._memory.down:
+            time.sleep(seconds)
+        else:
             self._answer()
 
     def flush(self, seconds: float) -> None:  # noqa: ARG002 (nobody comes back while we wait)
@@ -220,10 +209,10 @@ class _MemoryOutbox:
         else:
             self._answer()
 
-    def _fits(self, message: Message) -> bool:
+    def _fits(self, topic: str, message: Message) -> bool:
         fits = len(message.value) + len(message.key.encode()) <= _LARGEST
         if not fits:
-            self._log.once(f"publishing a request: it has more than the {_LARGEST} bytes of a message")
+            self._log.once(str(to_error(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), f"writing to {topic}")))
         return fits
 
     def _take(self, topic: str, message: Message) -> bool:
