@@ -15,7 +15,7 @@ import pytest
 
 from inputs import Colour, Item, Row
 from shadowlane.kafka import TopicNames
-from shadowlane.producer import Hook, Limits, Results, Sampling, is_sampled
+from shadowlane.producer import Hook, Limits, Results, Sampling, SyncModelRouter, is_sampled
 from shadowlane.producer._encode import Result
 from shadowlane.producer.testing import Published
 from shadowlane.schemas import (
@@ -382,6 +382,25 @@ class HookContract:
         assert comparison.key == error.key == "user-1"
         assert hook.stats().results == Results(published=2, delivered=2)
         assert hook.stats().observed == 0
+
+    def test_a_routers_results_arrive(self, hook: Hook, requests: Requests, held: Held) -> None:
+        """Each request with its comparison, or with the error that the shadow ended with."""
+
+        def shadow(features: Mapping[str, Any]) -> float:
+            if features["a"] > 1:
+                raise KeyError("a")
+            return 0.75
+
+        with SyncModelRouter(lambda _: 0.5, shadow, hook=hook, shadow_name="ranker-8") as router:
+            for a in (1, 2):
+                assert router.predict({"a": a}, entity_id=f"user-{a}") == 0.5
+            router.close(timeout=GENEROUS)
+        first, second = requests(hook)
+        [comparison] = decoded(ShadowComparison, held(hook, TOPICS.comparisons))
+        [error] = decoded(ShadowError, held(hook, TOPICS.errors))
+        assert comparison.request_id == first.request_id
+        assert comparison.shadow_prediction == Prediction(score=0.75)
+        assert (error.request_id, error.error_type) == (second.request_id, "KeyError")
 
     def test_threads_may_share_a_hook(self, hook: Hook, requests: Requests) -> None:
         """Each request of each thread arrives once, under a number of its own."""
