@@ -31,6 +31,7 @@ P = ParamSpec("P")
 # Between two slices the callers' threads get their turn. Where nothing more waits, what comes in gathers
 # for a while: many together take less than each by itself.
 _REST, _GATHER, _IDLE = 0.0002, 0.02, 0.05
+_QUICK = 0.005  # where somebody waits for what was sent
 _NO_PRODUCER = 5.0
 _LOOK_SECONDS = 1.0
 # Of the time that closing may take, what is kept for the last ledger entry.
@@ -53,7 +54,8 @@ class Courier:
         self._sender = Sender(self.intake, self.observer, self._encoder, plan.redaction, self._log)
         self._watch: RateWatch | None = None
         self._thread: Thread | None = None
-        self._settled = Event()
+        self._settled, self._wake = Event(), Event()
+        self._flushing = False
         self._deadline = 0.0
         self._ledger = Ledger(plan.subject, self.counts, plan.limits.ledger_seconds)
         self._next_look = 0.0
@@ -70,7 +72,11 @@ class Courier:
             if self._thread is None or not self._thread.is_alive():
                 return True
             self._settled.clear()
-        return self._settled.wait(timeout)
+            self._flushing = True
+        self._wake.set()
+        settled = self._settled.wait(timeout)
+        self._flushing = False
+        return settled
 
     def begin_close(self, timeout: float | None = None) -> None:
         """Take nothing more, and have the background thread end within this time."""
@@ -79,6 +85,7 @@ class Courier:
                 seconds = self._plan.limits.exit_seconds if timeout is None else timeout
                 self._deadline = time.monotonic() + seconds
                 self.intake.close()
+                self._wake.set()
 
     def join(self) -> None:
         """Wait for the background thread, as long as it was given."""
@@ -142,10 +149,12 @@ class Courier:
         self.intake.weigh(all_of_it=len(self._sender) > 0)
         outbox.poll(0)
         self._keep_books(outbox)
-        if not more:
-            time.sleep(_GATHER if outbox.in_flight or self._sender else _IDLE)
-        else:  # where all threads are greenlets (gevent), the others come to run here alone
+        if more:  # where all threads are greenlets (gevent), the others come to run here alone
             time.sleep(0 if self.intake.is_half_full else _REST)
+        elif self._flushing:
+            outbox.poll(_QUICK)
+        elif self._wake.wait(_GATHER if outbox.in_flight or self._sender else _IDLE):
+            self._wake.clear()
 
     def _survives(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Whether a step went well; where it did not, the next one may."""
@@ -203,7 +212,7 @@ class Courier:
 
     def _send_all(self, outbox: Outbox, until: float) -> None:
         while (self.intake or self._sender) and time.monotonic() < until:
-            outbox.poll(0 if self._send_slice(outbox) else _IDLE / 10)
+            outbox.poll(0 if self._send_slice(outbox) else _QUICK)
 
     def _give_up(self) -> None:
         self.intake.give_up()

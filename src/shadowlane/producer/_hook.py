@@ -67,17 +67,16 @@ class Hook:
     ) -> None:
         if not isinstance(model, str) or not isinstance(model_version, str):
             raise SettingsError(f"model {model!r} and model_version {model_version!r} must be text")
-        plan = Plan(
+        settings = _settings(kafka, bootstrap_servers)
+        self._plan = Plan(
             Subject(check_name("model", model), model_version),
-            _settings(kafka, bootstrap_servers),
+            settings,
             limits,
             Sampling.of(sampling),
             Redaction.load() if redaction is None else Redaction.of(redaction),
-            self._outbox_maker(),
+            self._outbox_maker(settings),
         )
-        check_settings(plan.settings)
-        self._plan = plan
-        self._courier = Courier(plan)
+        self._courier = Courier(self._plan)
         _lifetime.at_fork(self)
         _lifetime.on_terminate()
 
@@ -250,8 +249,9 @@ class Hook:
         if before.intake.closed:
             self._courier.intake.close()
 
-    def _outbox_maker(self) -> MakeOutbox:
+    def _outbox_maker(self, settings: KafkaSettings) -> MakeOutbox:
         """Where the messages go: to Kafka, or where a hook for tests keeps them."""
+        check_settings(settings)
         return KafkaOutbox
 
     def __enter__(self) -> Self:

@@ -134,7 +134,7 @@ class MemoryHook(Hook):
         """Forget what was delivered so far; the counts stay."""
         del self._memory.delivered[: len(self.messages)]
 
-    def _outbox_maker(self) -> MakeOutbox:
+    def _outbox_maker(self, settings: KafkaSettings) -> MakeOutbox:  # noqa: ARG002 (it needs none)
         memory = self._memory  # and not the hook, which would then never end by itself
         return lambda _settings, counts, log: _MemoryOutbox(memory, counts, log)
 

@@ -257,6 +257,7 @@ class Contract(ABC):
             (b'{"canary": 1}', "", {}, f"KeyError in {__name__}:"),
             (b'{"features": ["canary"]}', "", {}, "features"),
         ],
+        ids=["unknown", "a gzip bomb", "a deflate bomb", "no gzip", "no JSON", "no features", "no mapping"],
     )
     def test_what_cannot_be_read(
         self,

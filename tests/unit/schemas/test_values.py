@@ -149,7 +149,16 @@ def test_a_feature_is_sorted_by_its_type(value: object, kind: str, stored: objec
 
 
 @pytest.mark.parametrize(
-    "value", [None, pd.NA, pd.NaT, np.datetime64("NaT"), np.timedelta64("NaT"), np.ma.masked, Nothing.NOTHING]
+    "value",
+    [
+        None,
+        pd.NA,
+        pd.NaT,
+        np.datetime64("NaT", "s"),
+        np.timedelta64("NaT", "s"),
+        np.ma.masked,
+        Nothing.NOTHING,
+    ],
 )
 def test_a_feature_without_a_value_is_named_as_missing(value: object) -> None:
     """None, pandas' NA, no time and a masked value go to `missing`, NaN stays a number."""
