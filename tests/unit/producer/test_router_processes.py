@@ -67,7 +67,10 @@ def test_a_shadow_that_hangs_holds_up_no_exit(shadow: str, timeout: float) -> No
     """The process ends within its budget, and what did not finish is an error all the same."""
     first, second = run(SCRIPT.format(shadow=shadow, timeout=timeout, seconds=1)).splitlines()
     assert first == "True 20 20 0"
-    assert ("RouterClosed" if timeout == 60 else "ShadowTimeout") in second
+    expected = {"RouterClosed" if timeout == 60 else "ShadowTimeout"}
+    if shadow == "hangs_in_a_thread":  # Python 3.12 starts no thread any more when its end has begun
+        expected.add("RuntimeError")
+    assert any(error in second for error in expected)
 
 
 def test_a_short_script_loses_no_comparison() -> None:
