@@ -49,8 +49,11 @@ class Intake:
         """Take a request, or drop it where there is no room."""
         counts, fresh = self.counts, self._fresh
         with self._lock:
+            # Counted only now: what is raised while there is a look for room is counted by who catches it.
+            has_room = len(fresh) < self._room or self._has_room(request)
             counts.observed += 1
-            if len(fresh) >= self._room and not self._has_room(request):
+            if not has_room:
+                counts.drop("closed" if self.closed else "queue_full")
                 return False
             fresh.append(request)
             if self._on_first:
@@ -89,16 +92,13 @@ class Intake:
         self.complaints.append(why)
 
     def _has_room(self, request: Item) -> bool:
-        """Whether there is room for a request; else it is counted. Looked at once for every few."""
+        """Whether there is room for a request. Looked at once for every few."""
         fresh, places = len(self._fresh), self._size - len(self._weighed)
         if self.closed or fresh >= places:
-            self.counts.drop("closed" if self.closed else "queue_full")
             return False
         if fresh:  # as if all that nobody has weighed yet were as heavy as this
             places = min(places, (self._most_bytes - self._bytes) // weight(request))
         self._room = min(fresh + _FEW, places)
-        if fresh >= places:
-            self.counts.drop("queue_full")
         return fresh < places
 
     # From here on: for the background thread alone.
@@ -122,7 +122,11 @@ class Intake:
             return
         for _ in range(len(self._fresh)):
             item = self._fresh.popleft()
-            size = weight(item)
+            try:
+                size = weight(item)
+            except BaseException:  # a panic of a native library's object
+                self._lose(item, "not_encodable")
+                continue
             if self._bytes + size > self._most_bytes:
                 self._lose(item, "queue_full")
             else:

@@ -14,11 +14,18 @@ _NUMBER = 24
 
 
 def weight(item: Observation | Deferred | Result) -> int:
-    """The bytes of one item, with all it holds on to."""
+    """The bytes of one item, with all it holds on to.
+
+    What has no form in an event is held until it is refused, and may be any object: one that cannot say
+    what it takes (a mock, which has every attribute) counts as nothing.
+    """
     if isinstance(item, Deferred):
         return _FIXED + item.size
     held = _fields(item.event) if isinstance(item, Result) else item
-    return _FIXED + sum(map(_weight, held))
+    try:
+        return _FIXED + sum(map(_weight, held))
+    except Exception:
+        return _FIXED
 
 
 def _weight(value: Any) -> int:

@@ -11,6 +11,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -110,6 +111,35 @@ def test_wherever_the_bytes_are_they_count(still: None, large: dict[str, Any]) -
     publish(hook, 5, **large)
     hook._courier.intake.weigh(all_of_it=True)
     assert hook.stats().dropped["queue_full"] >= 3
+
+
+class PanicException(BaseException):
+    """What a panic of a native library looks like."""
+
+
+class NoSize:
+    """An object that cannot say what it takes."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __sizeof__(self) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [MagicMock(), NoSize(ValueError("own")), NoSize(PanicException())],
+    ids=["a mock", "no size", "a panic"],
+)
+def test_what_cannot_be_weighed_is_counted_once(odd: object) -> None:
+    """Each request with an object that has no form and no size is dropped once, and none waits for ever."""
+    hook = Hook(model="ranker", kafka=UNREACHABLE, limits=Limits(exit_seconds=0.2))
+    publish(hook, 500, features={"odd": odd})
+    hook.close()
+    stats = hook.stats()
+    assert (stats.observed, stats.queued) == (500, 0)
+    assert sum(stats.dropped.values()) == 500
 
 
 def test_what_observe_waits_for_counts_with_its_prediction(still: None) -> None:
@@ -260,10 +290,6 @@ def test_an_error_in_the_background_thread_is_survived(
     assert delivering.flush(timeout=GENEROUS)
     assert delivering.stats().delivered == 5
     assert "the hook goes on after ValueError" in caplog.text
-
-
-class PanicException(BaseException):
-    """What a panic of a native library looks like."""
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), PanicException("no"), SystemExit("no")])
