@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from os import getpid
-from threading import Event, Thread, current_thread
+from threading import Event, Lock, Thread, current_thread
 from typing import ParamSpec
 
 from shadowlane.errors import ShadowlaneError
@@ -32,7 +32,7 @@ P = ParamSpec("P")
 # for a while: many together take less than each by itself.
 _REST, _GATHER, _IDLE = 0.0002, 0.02, 0.05
 _QUICK = 0.005  # where somebody waits for what was sent
-_NO_PRODUCER = 5.0
+_NO_PRODUCER, _NO_THREAD = 5.0, 1.0
 _LOOK_SECONDS = 1.0
 # Of the time that closing may take, what is kept for the last ledger entry.
 _LEDGER_SHARE, _LEDGER_SECONDS = 0.25, 1.0
@@ -54,6 +54,7 @@ class Courier:
         self._sender = Sender(self.intake, self.observer, self._encoder, plan.redaction, self._log)
         self._watch: RateWatch | None = None
         self._thread: Thread | None = None
+        self._alone, self._next_start = Lock(), 0.0
         self._settled, self._wake = Event(), Event()
         self._flushing = False
         self._deadline = 0.0
@@ -89,23 +90,33 @@ class Courier:
 
     def join(self) -> None:
         """Wait for the background thread, as long as it was given."""
-        if self._thread is not None and self._thread is not current_thread():
+        if self._thread is None:
+            self.intake.give_up()
+        elif self._thread is not current_thread():
             self._thread.join(max(0.0, self._deadline - time.monotonic()) + 2 * _IDLE)
 
-    def _start(self) -> None:
+    def _start(self) -> bool:
+        """Have the background thread; False where there is none to be had now."""
+        if time.monotonic() < self._next_start:  # to ask for one takes a caller's time
+            return False
+        self._next_start = time.monotonic() + _NO_THREAD
         thread = Thread(target=self._run, name="shadowlane-hook", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # no more threads to be had, or the interpreter is about to end
-            self.intake.close()
-            self.intake.give_up()
-        else:
-            self._thread = thread
-            _lifetime.started(self)
+            self.intake.complaints.append("the hook had no thread for a while: none could be started")
+            return False
+        self._thread = self._thread or thread
+        _lifetime.started(self)
+        return True
 
     # From here on: the background thread.
 
     def _run(self) -> None:
+        # A start that an exception ended (a signal's, or of the caller's full stack) may have made a thread.
+        if not self._alone.acquire(blocking=False):
+            return
+        self._thread = current_thread()
         try:
             self.outbox = self._make_outbox()
             if self.outbox:

@@ -25,11 +25,11 @@ class Intake:
         counts: Where to count.
         size: Items that may wait.
         most_bytes: Memory that they may take together, by their weights.
-        on_first: Called at the first request: a process that serves nothing (a master that only
-            forks) gets no thread and no connection.
+        on_first: Called at the first request, and again until it says True: a process that serves
+            nothing (a master that only forks) gets no thread and no connection.
     """
 
-    def __init__(self, counts: Counts, size: int, most_bytes: int, on_first: Callable[[], None]) -> None:
+    def __init__(self, counts: Counts, size: int, most_bytes: int, on_first: Callable[[], bool]) -> None:
         self.counts, self._size, self._most_bytes = counts, size, most_bytes
         self.closed = False
         #: Why requests could not be taken, for the background thread to say: a log may block its caller.
@@ -40,7 +40,7 @@ class Intake:
         # So many may be fresh before the next look at what there is room for.
         self._room = 0
         self._lock = counts.lock
-        self._on_first: Callable[[], None] | None = on_first
+        self._on_first: Callable[[], bool] | None = on_first
 
     def __len__(self) -> int:
         return len(self._weighed) + len(self._fresh)
@@ -152,6 +152,14 @@ class Intake:
             self.counts.drop(reason)
 
     def _first(self) -> None:
-        if self._on_first:
-            on_first, self._on_first = self._on_first, None
-            on_first()
+        on_first, self._on_first = self._on_first, None  # a signal handler may publish meanwhile
+        if on_first is None:
+            return
+        done = False
+        try:
+            done = on_first()
+        except Exception as error:  # no memory, or the caller's stack ends here; the request is counted
+            self.complaints.append(f"the hook's thread did not start: {type(error).__name__}")
+        finally:
+            if not done and not self.closed:
+                self._on_first = on_first

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -246,18 +247,58 @@ def test_a_signal_handler_may_publish(hook: Hook) -> None:
     assert hook.stats().observed == 1
 
 
+def no_thread(_thread: threading.Thread) -> None:
+    """What `Thread.start` does in a process that may have no more threads."""
+    raise RuntimeError("can't start new thread")
+
+
 def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that can start no thread serves on; its requests are counted as dropped."""
-
-    def no_thread(_thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
+    """A process that can start no thread serves on; at the end its requests are counted as dropped."""
     hook = Hook(model="ranker", kafka=UNREACHABLE)
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", no_thread)
         publish(hook, 3)
-    assert hook.stats().dropped == {"closed": 3}
+    assert hook.stats().queued == 3
     hook.close()
+    assert hook.stats().dropped == {"closed": 3}
+
+
+def test_no_more_threads_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A hook that got no thread at its first request gets one later, and says so."""
+    monkeypatch.setattr("shadowlane.producer._courier._NO_THREAD", 0.0)
+    with Hook(model="ranker", kafka=MOCK) as hook:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            publish(hook, 3)
+        publish(hook)
+        assert hook.flush(timeout=GENEROUS)
+        assert hook.stats().delivered == 4
+    assert "the hook had no thread for a while" in caplog.text
+
+
+@pytest.mark.parametrize("failure", [MemoryError, RecursionError, KeyboardInterrupt])
+def test_a_start_that_is_interrupted(
+    failure: type[BaseException], monkeypatch: pytest.MonkeyPatch, delivering: Hook
+) -> None:
+    """An exception out of the thread's start ends no hook; of two threads one alone goes on."""
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise failure
+
+    monkeypatch.setattr("shadowlane.producer._courier._NO_THREAD", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with suppress(KeyboardInterrupt):
+            delivering.publish(features={}, prediction=0.5)
+    publish(delivering, 5)
+    assert delivering.flush(timeout=GENEROUS)
+    delivering.close(timeout=GENEROUS)
+    assert delivering.stats().delivered == 6
+    assert adds_up(delivering)
 
 
 def test_a_background_thread_that_panics(delivering: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
