@@ -26,8 +26,11 @@ from shadowlane.schemas import (
     plain_value,
 )
 
-#: Shapes that are remembered; a service that makes up names has each request laid out anew.
-_MOST_PLANS = 256
+#: Shapes that are remembered, about how many bytes their plans may take, and marks of shapes met once:
+#: a service that makes up names, or leaves out others each time, must not fill the memory with plans.
+_MOST_PLANS, _MOST_HELD, _MOST_MET = 256, 8 * 1024 * 1024, 4096
+#: What a plan takes for each feature, beside its name twice.
+_FIELD_BYTES = 250
 _double = struct.Struct("<d").pack
 _score = struct.Struct("<2sd3s").pack
 _BYTES = [bytes((byte,)) for byte in range(256)]
@@ -57,6 +60,8 @@ class RequestWriter:
         self._features = _Record(fields["features"])
         self._prediction = _Record(fields["prediction"][1])
         self._plans: dict[Shape, _Plan | None] = {}
+        self._held = 0
+        self._met: set[int] = set()
         self._time_high = (-1, b"")
 
     def write(
@@ -122,8 +127,17 @@ class RequestWriter:
             parts.append(self._features.bytes_of(Features.of(features)))
 
     def _remember(self, shape: Shape) -> _Plan | None:
-        if len(self._plans) >= _MOST_PLANS:
+        """A plan, where one is worth its making: that takes twice the codec's time, so not at once."""
+        mark, size = hash(shape), sum(_FIELD_BYTES + 2 * len(name) for name in shape[0] if type(name) is str)
+        if mark not in self._met or size > _MOST_HELD:
+            if len(self._met) >= _MOST_MET:
+                self._met.clear()
+            self._met.add(mark)
+            return None
+        self._held += size
+        if len(self._plans) >= _MOST_PLANS or self._held > _MOST_HELD:
             self._plans.clear()
+            self._held = size
         plan = self._plans[shape] = (
             _Plan(*shape) if _QUICK.issuperset(shape[1]) and _are_text(shape[0]) else None
         )

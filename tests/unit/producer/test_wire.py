@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -27,19 +28,23 @@ def written(event: ProductionRequest, features: dict[str, Any], prediction: Any)
     """What a reader finds of a request that was handed over with these features and this prediction."""
     writer = RequestWriter(event.model, event.model_version, event.producer_id)
     micros = (event.event_time - EPOCH) // timedelta(microseconds=1)
-    message = writer.write(
-        event.request_id,
-        micros,
-        event.entity_id,
-        features,
-        prediction,
-        event.latency_ms,
-        event.segments,
-        event.context,
-        event.sampling_rate,
-        event.sequence,
+    first, second = (
+        writer.write(
+            event.request_id,
+            micros,
+            event.entity_id,
+            features,
+            prediction,
+            event.latency_ms,
+            event.segments,
+            event.context,
+            event.sampling_rate,
+            event.sequence,
+        )
+        for _ in range(2)  # once as a shape that nobody has met, once by its plan
     )
-    return CODEC.decode(message)
+    assert first == second
+    return CODEC.decode(second)
 
 
 @moderate
@@ -63,18 +68,21 @@ def test_it_writes_what_the_codec_writes(
 def test_a_quick_shape_has_the_codecs_bytes(event: ProductionRequest, features: dict[str, Any]) -> None:
     """The maps come in the codec's order, too: one request has one form."""
     writer = RequestWriter(event.model, event.model_version, event.producer_id)
-    parts: list[bytes] = []
-    writer._add_features(parts, features)
-    assert b"".join(parts) == writer._features.bytes_of(Features.of(features))
+    for _ in range(2):
+        parts: list[bytes] = []
+        writer._add_features(parts, features)
+        assert b"".join(parts) == writer._features.bytes_of(Features.of(features))
+    assert len(writer._plans) == 1
 
 
 @given(st.integers(-(2**63), 2**63 - 1) | st.sampled_from([63, 64, -64, -65, 8191, 8192, 2**20, 2**63 - 1]))
 def test_a_number_is_read_as_it_was_written(number: int) -> None:
     """Each length of a number, up to its ends."""
     writer = RequestWriter("m", "", "p")
-    message = writer.write("r", 0, None, {"n": number}, None, None, None, None, 1.0, number)
-    event = CODEC.decode(message)
-    assert (event.sequence, event.features.integers) == (number, {"n": number})
+    for _ in range(2):
+        message = writer.write("r", 0, None, {"n": number}, None, None, None, None, 1.0, number)
+        event = CODEC.decode(message)
+        assert (event.sequence, event.features.integers) == (number, {"n": number})
 
 
 @pytest.mark.parametrize("micros", [0, -1, -(2**40), 2**27 - 1, 2**27, 2**48, 1_795_262_400_123_456])
@@ -100,9 +108,28 @@ def test_shapes_without_end_are_not_remembered() -> None:
     """A service that makes up feature names does not grow by its plans."""
     writer = RequestWriter("m", "", "p")
     for number in range(2000):
-        event = CODEC.decode(writer.write("r", 0, None, {f"n{number}": 1.0}, 0.5, None, None, None, 1.0, 0))
-        assert event.features.numbers == {f"n{number}": 1.0}
-    assert len(writer._plans) <= 256
+        for _ in range(2):
+            event = CODEC.decode(
+                writer.write("r", 0, None, {f"n{number}": 1.0}, 0.5, None, None, None, 1.0, 0)
+            )
+            assert event.features.numbers == {f"n{number}": 1.0}
+    assert 0 < len(writer._plans) <= 256
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_wide_shapes_without_end_take_little(times: int) -> None:
+    """Not the number of shapes alone is bounded, but what their plans take."""
+    writer = RequestWriter("m", "", "p")
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            features = {f"a name of request {number}, feature {each}": 1 for each in range(2000)}
+            for _ in range(times):
+                writer.write("r", 0, None, features, 0.5, None, None, None, 1.0, 0)
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 16 * 1024 * 1024
 
 
 def test_a_bool_in_a_segment_is_text() -> None:
