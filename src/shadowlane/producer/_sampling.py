@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from shadowlane.errors import SettingsError
-from shadowlane.schemas import label_text
+from shadowlane.schemas import label_text, plain_value
 
 
 def position(key: str) -> float:
@@ -90,11 +90,9 @@ class Rates:
         if segments:
             for name, rates in self._by_name.items():
                 value = segments.get(name)
-                if isinstance(value, (str, int)):
-                    # As the published request has it: True is "true".
-                    rate = rates.get(value if type(value) is str else label_text(value))
-                    if rate is not None and rate > largest:
-                        largest = rate
+                label = value if type(value) is str else label_of(value)
+                if label is not None and (rate := rates.get(label)) is not None and rate > largest:
+                    largest = rate
         return largest
 
 
@@ -154,10 +152,16 @@ class Sampling:
         if self.by == "request":
             return request_id
         if self.by != "entity" and context:
-            named = context.get(self.by)
-            if isinstance(named, (str, int)) and named != "":
-                return label_text(named)
+            named = label_of(context.get(self.by))
+            if named:
+                return named
         return entity_id or request_id
+
+
+def label_of(value: object) -> str | None:
+    """A segment's or context's value as the published request has it: True is "true"; else None."""
+    plain = plain_value(value, deep=False)
+    return label_text(plain) if isinstance(plain, (str, int)) else None
 
 
 def _checked_segments(segments: object) -> dict[str, float]:

@@ -14,14 +14,13 @@ from shadowlane.producer._mirror import Answer, Failure, Mirror
 from shadowlane.producer._outbox import CONFIG
 from shadowlane.producer._redaction import Redaction
 from shadowlane.producer._weights import weight
+from shadowlane.producer._wire import label
 from shadowlane.schemas import (
     Codec,
     Features,
-    NoFormError,
     Prediction,
     ShadowComparison,
     ShadowError,
-    label_text,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -159,10 +158,4 @@ def _redacted(redaction: Redaction, prediction: Prediction) -> Prediction:
 
 def _texts(what: str, values: Mapping[str, Any] | None) -> dict[str, str]:
     """Segments, or context, as the published request has them."""
-    return {name: _text(what, name, value) for name, value in (values or {}).items() if value is not None}
-
-
-def _text(what: str, name: str, value: Any) -> str:
-    if isinstance(value, (str, int)):
-        return label_text(value)
-    raise NoFormError(f"{what} {name!r}: must be text, not {type(value).__name__}")
+    return {name: label(what, name, value) for name, value in (values or {}).items() if value is not None}

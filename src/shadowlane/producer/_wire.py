@@ -16,14 +16,13 @@ from typing import Any
 
 from fastavro import parse_schema, schemaless_writer
 
+from shadowlane.producer._sampling import label_of
 from shadowlane.schemas import (
     Features,
     NoFormError,
     Prediction,
     ProductionRequest,
     contract,
-    label_text,
-    plain_value,
 )
 
 #: Shapes that are remembered, about how many bytes their plans may take, and marks of shapes met once:
@@ -259,18 +258,23 @@ def _flag(value: bool) -> bytes:  # noqa: FBT001 (as its siblings take a number 
 def _texts(what: str, values: Mapping[str, Any]) -> bytes:
     """Names and texts; a value that is not known (None) is left out."""
     parts = [
-        text(name) + text(value if type(value) is str else _label(what, name, value))
+        text(name) + text(value if type(value) is str else label(what, name, value))
         for name, value in values.items()
         if value is not None
     ]
     return long(len(parts)) + b"".join(parts) + b"\0" if parts else b"\0"
 
 
-def _label(what: str, name: str, value: Any) -> str:
-    value = plain_value(value, deep=False)
-    if isinstance(value, (str, int)):
-        return label_text(value)
-    raise NoFormError(f"{what} {name!r}: must be text, not {type(value).__name__}")
+def label(what: str, name: str, value: Any) -> str:
+    """A segment's or context's value as the events have it.
+
+    Raises:
+        NoFormError: it has no such form.
+    """
+    found = label_of(value)
+    if found is None:
+        raise NoFormError(f"{what} {name!r}: must be text, not {type(value).__name__}")
+    return found
 
 
 def _are_text(names: tuple[Any, ...]) -> bool:

@@ -123,7 +123,7 @@ def test_a_comparison_says_what_a_replay_workers_does(hook: MemoryHook) -> None:
     request: dict[str, Any] = {
         "features": {"a": 1.5, "gone": None},
         "entity_id": "user-1",
-        "segments": {"country": "DE", "new": True, "unknown": None},
+        "segments": {"country": "DE", "new": True, "tier": np.int64(3), "unknown": None},
         "request_id": "r-1",
     }
     mirrored(hook, [request], shadow_version="2", comparator="score:0.1")
@@ -140,7 +140,7 @@ def test_a_comparison_says_what_a_replay_workers_does(hook: MemoryHook) -> None:
         source_topic=f"in-process:{published.producer_id}",
         source_partition=0,
         source_offset=published.sequence,
-        segments={"country": "DE", "new": "true"},
+        segments={"country": "DE", "new": "true", "tier": "3"},
         primary_prediction=Prediction(score=1.5),
         primary_source="observed",
         shadow_prediction=Prediction(score=1.75),

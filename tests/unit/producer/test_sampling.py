@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
+from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -164,12 +166,21 @@ def test_sampling_that_is_none(wrong: dict[str, Any], words: str) -> None:
         Sampling(**wrong)
 
 
+class Way(Enum):
+    """A segment's values, as services name them."""
+
+    RARE = "a=b"
+
+
 def test_segments_are_compared_as_they_are_published() -> None:
     """True is "true" and 7 is "7"; what has no form as a segment, and no segments at all, are in none."""
     by_segment = Rates(0.1, {"vip=true": 0.2, "age=7": 0.3, "path=a=b": 0.4, "x=None": 1, "x=1.5": 1})
     assert by_segment.of({"vip": True}) == 0.2
     assert by_segment.of({"age": 7}) == 0.3
     assert by_segment.of({"path": "a=b"}) == 0.4
+    assert by_segment.of({"vip": np.True_}) == 0.2
+    assert by_segment.of({"age": np.int64(7)}) == 0.3
+    assert by_segment.of({"path": Way.RARE}) == 0.4
     for none in ({"vip": 1}, {"x": None}, {"x": 1.5}, {"x": ["1"]}, {"country": "BR"}, {}, None):
         assert by_segment.of(none) == 0.1
 
@@ -195,6 +206,7 @@ def test_rates_stay_as_they_were_given(monkeypatch: pytest.MonkeyPatch, tmp_path
         ("request", {"request": "no"}, "r-1"),
         ("session_id", {"session_id": "s-1"}, "s-1"),
         ("session_id", {"session_id": 7}, "7"),
+        ("session_id", {"session_id": np.int64(7)}, "7"),
         ("session_id", {"session_id": ""}, "user-1"),
         ("session_id", {"session_id": None}, "user-1"),
         ("session_id", {}, "user-1"),
