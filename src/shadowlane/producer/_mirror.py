@@ -1,21 +1,15 @@
-"""Which shadow runs in this process, and what can become of a request that it is asked about."""
+"""Which shadow runs in this process, and what it answers."""
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
 from shadowlane.comparators import Comparator
 from shadowlane.errors import SettingsError
-from shadowlane.producer._log import described
 from shadowlane.schemas import Prediction, check_name
 
 KeepFeatures = Literal["disagreements", "all", "none"]
-
-# As a replay worker cuts them.
-_MESSAGE_LIMIT = 1_000
-_TRACEBACK_LIMIT = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,29 +52,6 @@ class Answer(NamedTuple):
     basis: str
 
 
-class Failure(NamedTuple):
-    """Why a request has no comparison."""
-
-    stage: str
-    error_type: str
-    message: str
-    traceback: str | None = None
-
-    @classmethod
-    def of(cls, stage: str, error: BaseException, *, bare: bool = False) -> Failure:
-        """From an exception, its texts cut; a bare one says its type and places, and nothing it was given."""
-        if bare:
-            message, lines = described(error), traceback.format_tb(error.__traceback__)
-        else:
-            message, lines = _said(error), traceback.format_exception(error)
-        return cls(
-            stage,
-            _encodable(type(error).__name__),
-            _encodable(message[:_MESSAGE_LIMIT]),
-            _encodable("".join(lines)[-_TRACEBACK_LIMIT:]),
-        )
-
-
 def answered(raw: object) -> Prediction:
     """The prediction in a shadow's answer, fit to be sent.
 
@@ -92,16 +63,3 @@ def answered(raw: object) -> Prediction:
         if text is not None:
             text.encode()
     return prediction
-
-
-def _said(error: BaseException) -> str:
-    """An error's message, also of foreign code that cannot say it."""
-    try:
-        return str(error)
-    except BaseException:
-        return ""
-
-
-def _encodable(text: str) -> str:
-    """The text without what UTF-8 has no form for (a lone surrogate becomes a question mark)."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -11,9 +11,10 @@ from typing import Any, ParamSpec, TypeVar
 
 from shadowlane.producer._encode import Observation
 from shadowlane.producer._log import described
-from shadowlane.producer._mirror import Answer, Failure, Mirror
+from shadowlane.producer._mirror import Answer, Mirror
 from shadowlane.producer._shadow_pool import ShadowPool
 from shadowlane.producer._shadow_results import Reporter
+from shadowlane.schemas import Failure
 
 P = ParamSpec("P")
 R = TypeVar("R")

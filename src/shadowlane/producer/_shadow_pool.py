@@ -21,9 +21,10 @@ from shadowlane.producer import _lifetime
 from shadowlane.producer._copies import copied_mapping
 from shadowlane.producer._encode import Observation
 from shadowlane.producer._log import Log, described
-from shadowlane.producer._mirror import Answer, Failure, Mirror, answered
+from shadowlane.producer._mirror import Answer, Mirror, answered
 from shadowlane.producer._router_stats import BUSY, RouterCounts, RouterStats
 from shadowlane.producer._shadow_results import Reporter
+from shadowlane.schemas import Failure
 
 _WARM_UP_CALLS = 10
 _NANOSECONDS = 1e6

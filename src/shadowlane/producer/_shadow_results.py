@@ -10,13 +10,15 @@ from shadowlane.comparators import Outcome
 from shadowlane.producer._courier import Courier
 from shadowlane.producer._encode import Observation, Result, made_id
 from shadowlane.producer._hook import Hook
-from shadowlane.producer._mirror import Answer, Failure, Mirror
+from shadowlane.producer._log import described
+from shadowlane.producer._mirror import Answer, Mirror
 from shadowlane.producer._outbox import CONFIG
 from shadowlane.producer._redaction import Redaction
 from shadowlane.producer._weights import weight
 from shadowlane.producer._wire import label
 from shadowlane.schemas import (
     Codec,
+    Failure,
     Features,
     Prediction,
     ShadowComparison,
@@ -56,7 +58,9 @@ class Reporter:
 
     def failure(self, stage: str, error: BaseException) -> Failure:
         """Of a shadow's exception. Its text may hold what it was given, and a redaction cannot find that."""
-        return Failure.of(stage, error, bare=self._redaction is not None)
+        # Nor its own words: those of an answer without a form name what the shadow has names for.
+        said = None if self._redaction is None else described(error, names=False)
+        return Failure.of(stage, error, instead=said)
 
     def make(self, observation: Observation, outcome: Answer | Failure, courier: Courier) -> Result:
         """The event of one request, and its key.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter_ns, process_time_ns
@@ -10,34 +9,11 @@ from typing import Any
 
 from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker._models import LoadedModel
-from shadowlane.schemas import Prediction
+from shadowlane.schemas import Failure, Prediction
 
-_MESSAGE_LIMIT = 1_000
-_TRACEBACK_LIMIT = 4_000
 _WARM_UP_CALLS = 10
 _NANOSECONDS = 1e6
 _ONE_IN = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a request has no comparison."""
-
-    stage: str
-    error_type: str
-    message: str
-    traceback: str | None = None
-
-    @classmethod
-    def of(cls, stage: str, error: BaseException) -> Failure:
-        """From an exception, its texts cut to a size that any topic takes and fit to be encoded."""
-        lines = "".join(traceback.format_exception(error))
-        return cls(
-            stage,
-            encodable(type(error).__name__),
-            encodable(_said(error)[:_MESSAGE_LIMIT]),
-            encodable(lines[-_TRACEBACK_LIMIT:]),
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +32,6 @@ class Answer:
     row: int
     prediction: Prediction
     timing: Timing
-
-
-def encodable(text: str) -> str:
-    """The text without what UTF-8 has no form for (a lone surrogate becomes a question mark)."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _said(error: BaseException) -> str:
-    """An error's message, also of foreign code that cannot say it."""
-    try:
-        return str(error)
-    except BaseException:
-        return ""
 
 
 def _checked(prediction: Prediction) -> Prediction:

@@ -18,9 +18,9 @@ from shadowlane.errors import CodecError, Place
 from shadowlane.kafka import place_of
 from shadowlane.replay_worker._outbox import MAX_VALUE_BYTES, Outgoing
 from shadowlane.replay_worker._plan import KeepFeatures, Target, WorkerPlan
-from shadowlane.replay_worker._predict import Answer, Failure
+from shadowlane.replay_worker._predict import Answer
 from shadowlane.replay_worker._requests import RequestBatch
-from shadowlane.schemas import Codec, Prediction, ShadowComparison, ShadowError
+from shadowlane.schemas import Codec, Failure, Prediction, ShadowComparison, ShadowError
 from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 
 _SCHEMA = arrow_schema(ShadowComparison)

@@ -15,6 +15,7 @@ from shadowlane.schemas._events import (
     ShadowComparison,
     ShadowError,
 )
+from shadowlane.schemas._failure import Failure
 from shadowlane.schemas._framing import Frame, read_frame, registered_header, single_object_header
 from shadowlane.schemas._names import check_name
 from shadowlane.schemas._plain import NoFormError, not_unicode
@@ -27,6 +28,7 @@ __all__ = [
     "ControlSetting",
     "Event",
     "EventT",
+    "Failure",
     "Features",
     "Frame",
     "LedgerEntry",

@@ -449,6 +449,14 @@ def test_a_comparison_is_redacted_as_its_request_is(careful: MemoryHook) -> None
     assert not [each for each in careful.messages if SECRET in f"{each.key}{each.value!r}"]
 
 
+def test_with_a_redaction_the_names_in_a_wrong_answer_stay_here(careful: MemoryHook) -> None:
+    """The text that says which names a prediction cannot have would say names that come from data."""
+    mirrored(careful, [careful_request()], lambda _: {SECRET: 0.5})
+    (error,) = careful.errors
+    assert (error.stage, error.error_type) == ("predict", "NoFormError")
+    assert not [each for each in careful.messages if SECRET in f"{each.key}{each.value!r}"]
+
+
 @pytest.mark.parametrize("error", [KeyError, SystemExit])
 def test_with_a_redaction_an_errors_text_stays_here(careful: MemoryHook, error: Any) -> None:
     """It may hold what the shadow was given: the type and the places are what leaves."""
