@@ -10,10 +10,12 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from shadowlane.errors import SettingsError
+from shadowlane.producer._encode import EPOCH
 from shadowlane.producer._hook import Hook
 from shadowlane.producer._http import Request, Response
 from shadowlane.producer._kept import Kept, Start
@@ -56,7 +58,7 @@ class Readers:
             "prediction": self.prediction(response),
             "features": self.features(request),
             "latency_ms": (kept.ended - kept.began) / 1_000_000,
-            "event_time": kept.event_time,
+            "event_time": EPOCH + timedelta(microseconds=kept.event_time),
             "context": kept.trace or _trace(request),
         }
 

@@ -14,6 +14,7 @@ from shadowlane.producer._copies import copied, copied_mapping
 from shadowlane.producer._encode import Observation, made_id
 from shadowlane.producer._sampling import Rates, Sampling, position
 from shadowlane.producer._trace import OPENTELEMETRY, with_trace
+from shadowlane.schemas import NoFormError
 
 # What a named tuple's own constructor does in the end, in half its time.
 _observation: Callable[[tuple[Any, ...]], Observation] = partial(tuple.__new__, Observation)
@@ -76,7 +77,7 @@ class Observer:
                 sequence,
                 request,
                 entity,
-                time.time_ns() // 1000 if event_time is None else event_time,
+                time.time_ns() // 1000 if event_time is None else _time(event_time),
                 copied_mapping("features", features),
                 prediction if type(prediction) is float else copied(prediction),
                 latency_ms,
@@ -85,6 +86,13 @@ class Observer:
                 rate,
             )
         )
+
+
+def _time(event_time: object) -> datetime:
+    """A time as it was given; a number could be seconds or milliseconds, and would be taken for 1970."""
+    if isinstance(event_time, datetime):
+        return event_time
+    raise NoFormError(f"event_time: must be a datetime, not {type(event_time).__name__}")
 
 
 def _text(name: object) -> str | None:

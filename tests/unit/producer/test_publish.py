@@ -159,6 +159,7 @@ NOT_ENCODABLE: dict[str, dict[str, Any]] = {
     "a prediction of no type of ours": {"prediction": object()},
     "a latency that is no number": {"latency_ms": "fast"},
     "a time that is none": {"event_time": "today"},
+    "a time in seconds": {"event_time": 1_795_262_400},
     "segments that are none": {"segments": [1]},
     "a segment that is no text": {"segments": {"country": [1]}},
     "an id that is no UTF-8": {"request_id": "\ud800"},
