@@ -34,6 +34,8 @@ _REST, _GATHER, _IDLE = 0.0002, 0.02, 0.05
 _QUICK = 0.005  # where somebody waits for what was sent
 _NO_PRODUCER, _NO_THREAD = 5.0, 1.0
 _LOOK_SECONDS = 1.0
+# No wait is longer: clocks, and librdkafka's, overflow at a time without an end.
+_LONGEST = 86_400.0
 # Of the time that closing may take, what is kept for the last ledger entry.
 _LEDGER_SHARE, _LEDGER_SECONDS = 0.25, 1.0
 
@@ -71,11 +73,11 @@ class Courier:
         """Wait until Kafka has answered for all that was published so far; False where the time ran out."""
         with self.counts.lock:
             if self._thread is None or not self._thread.is_alive():
-                return True
+                return not self.intake  # what waits where no thread was to be had is not answered
             self._settled.clear()
             self._flushing = True
         self._wake.set()
-        settled = self._settled.wait(timeout)
+        settled = self._settled.wait(min(timeout, _LONGEST))
         self._flushing = False
         return settled
 
@@ -84,7 +86,7 @@ class Courier:
         with self.counts.lock:
             if not self.intake.closed:
                 seconds = self._plan.limits.exit_seconds if timeout is None else timeout
-                self._deadline = time.monotonic() + seconds
+                self._deadline = time.monotonic() + min(seconds, _LONGEST)
                 self.intake.close()
                 self._wake.set()
 

@@ -213,6 +213,14 @@ def test_close_before_the_background_thread_begins(still: None) -> None:
     assert hook.stats().delivered == 3
 
 
+def test_a_wait_without_end(delivering: Hook) -> None:
+    """Whoever gives all the time that there is gets his answer as soon as there is one."""
+    publish(delivering, 3)
+    assert delivering.flush(timeout=float("inf"))
+    delivering.close(timeout=float("inf"))
+    assert delivering.stats().delivered == 3
+
+
 def test_publish_after_close(delivering: Hook) -> None:
     """It is counted, and no more; closing again is nothing new."""
     delivering.close()
@@ -259,6 +267,7 @@ def test_no_more_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr(threading.Thread, "start", no_thread)
         publish(hook, 3)
     assert hook.stats().queued == 3
+    assert not hook.flush(timeout=0)
     hook.close()
     assert hook.stats().dropped == {"closed": 3}
 
