@@ -118,7 +118,8 @@ class ModelRouter(_Router):
         keep_features: Which comparisons carry the features: `disagreements`, `all` or `none`.
         timeout: How many seconds the shadow may take for a request.
         concurrency: On how many requests it may be at a time.
-        queue_size: How many may wait for it; one more is an error, `ShadowBusy`.
+        queue_size: How many may wait for it, as long as they take no more memory than the hook's
+            `limits.queue_bytes`; one more is an error, `ShadowBusy`.
 
     Raises:
         SettingsError: a name or figure is not what it must be.

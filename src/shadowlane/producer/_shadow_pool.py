@@ -24,6 +24,7 @@ from shadowlane.producer._log import Log, described
 from shadowlane.producer._mirror import Answer, Mirror, answered
 from shadowlane.producer._router_stats import BUSY, RouterCounts, RouterStats
 from shadowlane.producer._shadow_results import Reporter
+from shadowlane.producer._weights import weight
 from shadowlane.schemas import Failure
 
 _WARM_UP_CALLS = 10
@@ -34,6 +35,10 @@ _SLICE = 16
 _REST = 0.0002
 # Of requests that found no room, so many may wait for their error; of more, only the number is kept.
 _MOST_REFUSED = 10_000
+# So many may wait before they are weighed: a shadow that keeps pace costs its callers no weighing.
+_FEW = 16
+# No wait is longer: clocks overflow at a time without an end.
+_LONGEST = 86_400.0
 
 
 class ShadowPool:
@@ -75,10 +80,12 @@ class ShadowPool:
             if self.closed or (self._to_start and not self._start()):
                 counts.not_run += 1
                 return
+            waiting, refused, fit = self._waiting.qsize(), len(self._refused), self._fit(observation)
+            has_room = not self._all_hang and waiting < min(self._mirror.queue_size, fit)
             counts.taken += 1
-            if not self._all_hang and self._waiting.qsize() < self._mirror.queue_size:
+            if has_room:
                 self._waiting.put(observation)
-            elif len(self._refused) < _MOST_REFUSED:
+            elif refused < min(_MOST_REFUSED, fit):
                 self._refused.append(observation)
                 self._change.notify_all()
             else:
@@ -102,7 +109,7 @@ class ShadowPool:
         with self._change:
             self.closed = True
             self._change.notify_all()
-            self._change.wait_for(lambda: not self._counts.waiting, max(0.0, seconds))
+            self._change.wait_for(lambda: not self._counts.waiting, max(0.0, min(seconds, _LONGEST)))
             self._over = True
             left = [*self._refused, *self._drained(), *(each for _, each in self._running.values())]
             self._refused.clear()
@@ -137,6 +144,11 @@ class ShadowPool:
                 return False
         _lifetime.started(self)
         return True
+
+    def _fit(self, observation: Observation) -> int:
+        """How many may wait, if all are as heavy as this one; looked at only where some wait."""
+        waiting = max(self._waiting.qsize(), len(self._refused))
+        return waiting + 1 if waiting < _FEW else self._reporter.queue_bytes // weight(observation)
 
     @property
     def _all_hang(self) -> bool:

@@ -48,6 +48,8 @@ class Reporter:
         self._subject, self._redaction = plan.subject, plan.redaction
         #: How long the process's end may wait for shadows; the hook needs its time after that.
         self.exit_seconds = plan.limits.exit_seconds / 2
+        #: Memory that the requests which wait for the shadow may take, as those of the hook may.
+        self.queue_bytes = plan.limits.queue_bytes
 
     def report(self, observation: Observation, outcome: Answer | Failure) -> ShadowComparison | ShadowError:
         """Send a request's comparison or error."""

@@ -17,7 +17,7 @@ from typing import Any
 import pyruhvro
 import pytest
 
-from shadowlane.producer import ModelRouter, RouterStats, SyncModelRouter, _lifetime
+from shadowlane.producer import Limits, ModelRouter, RouterStats, SyncModelRouter, _lifetime
 from shadowlane.producer.testing import MemoryHook
 
 GENEROUS = 20.0
@@ -218,6 +218,20 @@ def test_a_full_queue_is_busy(hook: MemoryHook, let_go: threading.Event) -> None
     router.close(timeout=GENEROUS)
     assert router.stats() == RouterStats(taken=6, compared=4, errors={"predict": 2}, busy=2)
     assert errors_of(hook) == [("predict", "ShadowBusy")] * 2
+
+
+def test_a_queue_full_of_bytes_is_busy(let_go: threading.Event) -> None:
+    """Requests that wait for a shadow take no more memory than those that wait for the hook may."""
+    with MemoryHook(model="ranker", limits=Limits(queue_bytes=1024 * 1024)) as hook:
+        router = _sync(hook, hanging, let_go, concurrency=1, timeout=3 * GENEROUS)
+        for _ in range(200):
+            router.predict({"a": 0.1, "text": "x" * 50_000})
+        until(lambda: router.stats().waiting <= 22)
+        let_go.set()
+        router.close(timeout=float("inf"))
+        stats = router.stats()
+        assert (stats.waiting, stats.busy > 0) == (0, True)
+        assert stats.taken == stats.compared + stats.busy + stats.lost
 
 
 def test_an_async_shadow_that_blocks_stops_no_service(hook: MemoryHook, let_go: threading.Event) -> None:
