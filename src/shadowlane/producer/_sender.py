@@ -74,6 +74,7 @@ class Sender:
 
     def _encode(self, item: Item, now_ms: int) -> Ready | None:
         """An item's message; None where it has none, which is counted."""
+        names = self._redaction is None
         try:
             if isinstance(item, Result):
                 return self._encoder.result(item, now_ms), type(item.event)
@@ -82,11 +83,12 @@ class Sender:
                 with self._counts.lock:
                     self._counts.sampled_out += 1
                 return None
+            names = True  # from here on what is wrong is said by a redaction, or has been through it
             if self._redaction:
                 observation = self._redaction.apply(observation)
             return self._encoder.request(observation, now_ms), None
         except BaseException as error:  # from values of the caller's: whatever it is, it ends here
-            self._refuse(item, "not_encodable", error)
+            self._refuse(item, "not_encodable", error, names=names)
             return None
 
     def _read(self, request: Deferred) -> Observation | None:
@@ -101,11 +103,13 @@ class Sender:
             self._refuse(ready[1], "refused", error)
             return True
 
-    def _refuse(self, what: Item | type | None, reason: str, error: BaseException) -> None:
+    def _refuse(
+        self, what: Item | type | None, reason: str, error: BaseException, *, names: bool = True
+    ) -> None:
         is_result = isinstance(what, (Result, type))
         self._lose(ShadowComparison if is_result else None, reason)
         name = "a result of a shadow" if is_result else "a request"
-        self._log.once(f"{name} was not published: {described(error)}")
+        self._log.once(f"{name} was not published: {described(error, names=names)}")
 
     def _lose(self, event: type | None, reason: str) -> None:
         if event is None:

@@ -880,6 +880,24 @@ def test_the_log_shows_no_value(
     assert "secret" not in str(hook.stats())
 
 
+def test_the_log_shows_no_name_of_what_no_redaction_has_seen(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor of a request that the background thread reads: a rule may drop the field with its name."""
+    rules = Redaction([{"glob": "*.secret*", "action": "drop"}])
+    with caplog.at_level(logging.DEBUG), Hook(model="ranker", kafka=MOCK, redaction=rules) as hook:
+        hook.defer(lambda: {"features": {"secret name": Broken()}, "prediction": 0.5}, size=10)
+        hook.publish(features={"secret name": Broken()}, prediction=0.5)
+    assert hook.stats().dropped == {"not_encodable": 2}
+    assert "secret" not in caplog.text
+
+
+class Broken:
+    """Its own code raises when it is read."""
+
+    def tolist(self) -> list[float]:
+        """No list."""
+        raise ValueError("secret")
+
+
 def test_errors_as_the_log_tells_them() -> None:
     """Our own by what they say, others by their type and the place in the code."""
     assert described(SettingsError("rate must be a number")) == "SettingsError: rate must be a number"
