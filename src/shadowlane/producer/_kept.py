@@ -17,6 +17,8 @@ Pairs = Iterable[tuple[Any, Any]]
 
 # What an exchange takes beside its bodies and headers: its objects, and a dict for the headers.
 _FIXED = 2500
+# What a chunk takes beside its bytes: its object, and its place in a list.
+_CHUNK = 48
 
 
 class Body:
@@ -34,6 +36,11 @@ class Body:
     def is_too_large(self) -> bool:
         """Whether it is larger than what is kept."""
         return self.size > self._most
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes of memory it takes: a stream of words is many small objects."""
+        return self.size + _CHUNK * len(self.chunks)
 
     def add(self, chunk: bytes) -> None:
         """Keep a chunk, unless the whole is there already: then someone reads it once more."""
@@ -125,7 +132,7 @@ class Kept:
         """About how many bytes of memory it takes."""
         start = self.start
         texts = chain((start.path, start.query), *start.headers, *self.headers)
-        return _FIXED + sum(map(len, texts)) + self.request.size + self.response.size
+        return _FIXED + sum(map(len, texts)) + self.request.memory + self.response.memory
 
     def asked(self) -> Request:
         """The request.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import tracemalloc
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ import pytest
 
 from shadowlane.producer._copies import copied_mapping
 from shadowlane.producer._encode import Deferred, Observation, Result
+from shadowlane.producer._kept import Kept, Start
 from shadowlane.producer._weights import weight
 from shadowlane.schemas import Prediction, ShadowError
 
@@ -84,3 +86,13 @@ def failure(message: str) -> ShadowError:
         message=message,
         failed_at=now,
     )
+
+
+def test_a_body_in_small_chunks_weighs_its_chunks() -> None:
+    """An answer that streams a word at a time takes many times its bytes."""
+    bodies = [Kept(Start("POST", "/", "", (), {}), 10**6) for _ in range(2)]
+    chunks = [bytes(bytearray(8)) for _ in range(1000)]
+    bodies[0].gives(b"".join(chunks))
+    for chunk in chunks:
+        bodies[1].gives(chunk)
+    assert bodies[1].size - bodies[0].size >= 1000 * (sys.getsizeof(chunks[0]) - 8)
