@@ -189,8 +189,8 @@ class Redaction:
             return _done(action, value, path)
         if decision.reaches_down and action in (allow, drop):
             return value if action is allow else GONE
-        if action is allow and getattr(getattr(value, "dtype", None), "hasobject", True) is False:
-            return value  # an array of numbers has no names in it
+        if action is allow and _is_nameless(value):
+            return value
         try:
             value = _opened(value)
         except NoFormError as error:
@@ -260,6 +260,12 @@ def _restored(kind: type[Redaction], settings: RedactionSettings) -> Redaction:
     redaction = kind.__new__(kind)
     redaction._begin(settings)  # noqa: SLF001 (its other constructor)
     return redaction
+
+
+def _is_nameless(value: Any) -> bool:
+    """Whether it is an array of numbers: one of objects, or with named fields, may have names in it."""
+    dtype = getattr(value, "dtype", None)
+    return getattr(dtype, "hasobject", True) is False and getattr(dtype, "names", ()) is None
 
 
 def _opened(value: Any) -> Any:

@@ -116,6 +116,8 @@ def _fields(value: Any) -> dict[str, Any]:
 def _numpys(value: Any) -> Any:
     """NumPy's own scalars and arrays; long doubles and short times first become what Python has."""
     kind = value.dtype
+    if kind.names:  # a record, or an array of them: `tolist` would leave out the names
+        return list(value) if value.shape else {name: value[name] for name in kind.names}
     if kind.char == "g":
         value = value.astype("f8")
     elif kind.kind in "mM" and kind.str.endswith(_FINER_THAN_DATETIME):

@@ -26,6 +26,7 @@ from shadowlane.errors import SettingsError
 from shadowlane.producer import Hook, Redaction
 from shadowlane.producer._encode import Encoder, Observation, Subject
 from shadowlane.producer._log import described
+from shadowlane.producer.testing import MemoryHook
 from shadowlane.schemas import Codec, NoFormError, Prediction, ProductionRequest
 from shadowlane.settings import RedactionSettings
 
@@ -878,6 +879,19 @@ def test_the_log_shows_no_value(
     assert "a request was not published: " in caplog.text
     assert "secret" not in caplog.text
     assert "secret" not in str(hook.stats())
+
+
+RECORDS = np.array([(123456789, 30)], dtype=[("ssn", "i8"), ("age", "i8")])
+
+
+@pytest.mark.parametrize("records", [RECORDS, RECORDS.view(np.recarray)])
+def test_the_names_in_an_array_of_records_are_names(records: Any) -> None:
+    """A rule finds them in the array, and in one record."""
+    with MemoryHook(model="ranker", redaction=Redaction([{"glob": "*.ssn", "action": "drop"}])) as hook:
+        hook.publish(features={"all": records, "one": records[0]}, prediction=0.5)
+        hook.flush(timeout=10)
+        (request,) = hook.requests
+    assert request.features.to_dict() == {"all": [{"age": 30}], "one": {"age": 30}}
 
 
 def test_the_log_shows_no_name_of_what_no_redaction_has_seen(caplog: pytest.LogCaptureFixture) -> None:
