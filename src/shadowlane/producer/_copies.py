@@ -34,7 +34,8 @@ def copied(value: Any) -> Any:
     if kind is list or kind is tuple:
         return _copied_list(value)
     if isinstance(value, (dict, Mapping)):
-        return {name: copied(each) for name, each in value.items()}
+        # As it is at one moment: another thread may add to it meanwhile.
+        return {name: copied(each) for name, each in dict(value).items()}
     if isinstance(value, Prediction):
         return Prediction(**{name: copied(getattr(value, name)) for name in Prediction.__slots__})
     if isinstance(value, (set, frozenset)):

@@ -152,3 +152,19 @@ def _containers(value: Any) -> set[int]:
     if isinstance(value, list):
         return {id(value)}.union(*(_containers(each) for each in value))
     return set()
+
+
+def test_a_nested_mapping_that_grows_meanwhile() -> None:
+    """What another thread adds while a copy is made is no error, and not in it."""
+    nested: dict[str, Any] = {}
+
+    class Grows:
+        """Adds to the mapping that it is in as it is read."""
+
+        def tolist(self) -> list[float]:
+            """Its values."""
+            nested["late"] = 1.0
+            return [0.5]
+
+    nested["a"] = Grows()
+    assert copied_mapping("features", {"nested": nested}) == {"nested": {"a": [0.5]}}
