@@ -49,12 +49,13 @@ class Intake:
         """Take a request, or drop it where there is no room."""
         counts, fresh = self.counts, self._fresh
         with self._lock:
-            # Counted only now: what is raised while there is a look for room is counted by who catches it.
+            # Counted after all that can raise: by who catches it, what is raised is counted, too.
             has_room = len(fresh) < self._room or self._has_room(request)
-            counts.observed += 1
             if not has_room:
                 counts.drop("closed" if self.closed else "queue_full")
+                counts.observed += 1
                 return False
+            counts.observed += 1
             fresh.append(request)
             if self._on_first:
                 self._first()
@@ -86,8 +87,8 @@ class Intake:
     def refuse(self, reason: str, why: str) -> None:
         """Count a request that cannot be published, and why."""
         with self.counts.lock:
+            self.counts.drop(reason)  # the first: where the caller's stack ends here, nothing is counted
             self.counts.observed += 1
-            self.counts.drop(reason)
             self._first()
         self.complaints.append(why)
 

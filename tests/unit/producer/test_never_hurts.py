@@ -244,6 +244,26 @@ def test_many_threads(delivering: Hook) -> None:
     assert (stats.observed, stats.delivered) == (4000, 4000)
 
 
+def test_where_the_callers_stack_ends_nothing_is_counted_twice() -> None:
+    """A caller with no frame to spare may get Python's own RecursionError; no request waits for ever."""
+    hook = Hook(model="ranker", kafka=UNREACHABLE, limits=Limits(exit_seconds=0.2))
+    publish(hook)
+
+    def at_the_end(frames: int) -> None:
+        if frames:
+            at_the_end(frames - 1)
+        else:
+            publish(hook)
+
+    limit = sys.getrecursionlimit()
+    for frames in range(limit - 120, limit):
+        with suppress(RecursionError):
+            at_the_end(frames)
+    hook.close()
+    assert hook.stats().observed > 1
+    assert hook.stats().queued == 0
+
+
 def test_a_signal_handler_may_publish(hook: Hook) -> None:
     """Also one that interrupts publish where it holds the lock: it does not wait for itself."""
     previous = signal.signal(signal.SIGUSR1, lambda *_: publish(hook))
