@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -279,3 +282,55 @@ def test_too_large_for_the_topic(faulty: FaultyKafka, caplog: pytest.LogCaptureF
 def refused(hook: Hook) -> int:
     """How many requests were refused: by the broker, or by the client that knows it would."""
     return hook.stats().failed + hook.stats().dropped.get("refused", 0)
+
+
+#: Publishes 1,000 a second until told to stop; says by how much it has grown meanwhile.
+UNDER_LOAD = """
+import sys, threading, time
+from pathlib import Path
+from shadowlane.producer import Hook
+stop = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.readline(), stop.set()), daemon=True).start()
+def resident():
+    return int(Path("/proc/self/status").read_text().split("VmRSS:")[1].split()[0])
+hook = Hook(model="ranker")
+features = {f"feature_{number}": number / 7 for number in range(20)}
+before, number = None, 0
+while not stop.is_set():
+    for _ in range(10):
+        hook.publish(features=features, prediction=0.5, entity_id=f"user-{number}")
+        number += 1
+    if number == 2000:
+        assert hook.flush(30)
+        before = resident()
+        print("warm", flush=True)
+    time.sleep(0.01)
+print(resident() - before, flush=True)
+hook.close(30)
+stats = hook.stats()
+print(stats.observed, stats.delivered + stats.failed + sum(stats.dropped.values()), flush=True)
+"""
+
+
+def test_a_broker_that_stands_still_does_not_grow_the_service(faulty: FaultyKafka) -> None:
+    """What waits for its answer takes the queues' memory, and not a buffer for each batch beside it."""
+    settings = faulty.settings(faulty.topics())
+    env = {
+        **os.environ,
+        "SHADOWLANE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
+        "SHADOWLANE_TOPIC_PREFIX": settings.topic_prefix,
+    }
+    command = [sys.executable, "-c", UNDER_LOAD]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=env, stdin=pipe, stdout=pipe, text=True) as service:
+        assert service.stdin is not None
+        assert service.stdout is not None
+        assert service.stdout.readline() == "warm\n"
+        with faulty.suspended():
+            time.sleep(15)  # so many requests are published meanwhile
+            service.stdin.write("\n")
+            service.stdin.flush()
+            grown_kib = int(service.stdout.readline())
+        observed, told = map(int, service.stdout.readline().split())
+    assert observed == told > 10_000
+    assert grown_kib < 32 * 1024

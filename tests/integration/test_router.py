@@ -26,11 +26,13 @@ from shadowlane.replay_worker import ErrorCeiling, ModelSource, Target, WorkerPl
 
 GENEROUS = 60.0
 #: Where a mirror and a worker must say the same of a request, whatever their timing.
+#: Takes each request of these tests, and is no rate that an event has by default.
+RATE = 0.999999
 SAID = """request_id, epoch_us(event_time), model, model_version, shadow, shadow_version, entity_id, segments,
   primary_score, shadow_score, shadow_label, agreement, difference, comparator, primary_source,
-  missing_features, features"""
+  missing_features, features, sampling_rate"""
 FAILED = """request_id, epoch_us(event_time), model, model_version, shadow, shadow_version, entity_id,
-  segments, stage, error_type, message, missing_features"""
+  segments, stage, error_type, message, missing_features, sampling_rate"""
 
 SHADOW = """
 def predict(features):
@@ -112,7 +114,7 @@ def test_a_mirror_says_what_a_replay_worker_says(
 ) -> None:
     """Row for row the same comparisons and errors, each under its own run; the ledger counts each once."""
     with (
-        Hook(model="fraud", model_version="1", kafka=settings) as hook,
+        Hook(model="fraud", model_version="1", kafka=settings, sampling=RATE) as hook,
         SyncModelRouter(
             primary, shadow, hook=hook, shadow_name="boosting-2", shadow_version="2", timeout=GENEROUS
         ) as router,
@@ -132,6 +134,7 @@ def test_a_mirror_says_what_a_replay_worker_says(
     for table, columns in (("comparisons", SAID), ("errors", FAILED)):
         mirrored = rows(lake, table, columns, "in-process")
         assert mirrored == rows(lake, table, columns, "live")
+        assert {row[-1] for row in mirrored} == {RATE}
         assert len(mirrored) == {"comparisons": 240, "errors": 60}[table]
     bases = Counter(rows(lake, "comparisons", "latency_basis", "in-process"))
     assert bases[("warmup",)] + bases[("single",)] == 240

@@ -8,7 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from os import getpid
-from threading import Event, Lock, Thread, current_thread
+from threading import Lock, Thread, current_thread
 from typing import ParamSpec
 
 from shadowlane.errors import ShadowlaneError
@@ -20,7 +20,7 @@ from shadowlane.producer._log import DropWatch, Log, described
 from shadowlane.producer._observer import Observer
 from shadowlane.producer._outbox import Outbox
 from shadowlane.producer._plan import Plan
-from shadowlane.producer._rates import RateWatch
+from shadowlane.producer._rates import RateWatch, first_rates
 from shadowlane.producer._sampling import Rates
 from shadowlane.producer._sender import Sender
 from shadowlane.producer._stats import Counts
@@ -48,7 +48,7 @@ class Courier:
         mark = secrets.token_hex(8)
         self.counts = Counts(f"{socket.gethostname()[:64]}-{getpid()}-{mark}")
         #: Takes requests down, in the callers' threads.
-        self.observer = Observer(mark, plan.sampling, rates or plan.sampling.rates)
+        self.observer = Observer(mark, plan.sampling, rates or first_rates(plan.sampling))
         self.intake = Intake(self.counts, plan.limits.queue_size, plan.limits.queue_bytes, self._start)
         self.outbox: Outbox | None = None
         self._encoder = Encoder(plan.subject, self.counts.producer_id, mark)
@@ -57,7 +57,6 @@ class Courier:
         self._watch: RateWatch | None = None
         self._thread: Thread | None = None
         self._alone, self._next_start = Lock(), 0.0
-        self._settled, self._wake = Event(), Event()
         self._flushing = False
         self._deadline = 0.0
         self._ledger = Ledger(plan.subject, self.counts, plan.limits.ledger_seconds)
@@ -74,10 +73,8 @@ class Courier:
         with self.counts.lock:
             if self._thread is None or not self._thread.is_alive():
                 return not self.intake  # what waits where no thread was to be had is not answered
-            self._settled.clear()
             self._flushing = True
-        self._wake.set()
-        settled = self._settled.wait(min(timeout, _LONGEST))
+        settled = _wait(lambda: not self._flushing, time.monotonic() + min(timeout, _LONGEST))
         self._flushing = False
         return settled
 
@@ -88,14 +85,14 @@ class Courier:
                 seconds = self._plan.limits.exit_seconds if timeout is None else timeout
                 self._deadline = time.monotonic() + min(seconds, _LONGEST)
                 self.intake.close()
-                self._wake.set()
 
     def join(self) -> None:
         """Wait for the background thread, as long as it was given."""
         if self._thread is None:
             self.intake.give_up()
         elif self._thread is not current_thread():
-            self._thread.join(max(0.0, self._deadline - time.monotonic()) + 2 * _IDLE)
+            thread = self._thread
+            _wait(lambda: not thread.is_alive(), max(self._deadline, time.monotonic()) + 2 * _IDLE)
 
     def _start(self) -> bool:
         """Have the background thread; False where there is none to be had now."""
@@ -131,7 +128,7 @@ class Courier:
             self._give_up()
             self._survives(self._stop_watching)
             self.outbox = None
-            self._settled.set()
+            self._flushing = False
             _lifetime.ended(self)
 
     def _make_outbox(self) -> Outbox | None:
@@ -166,8 +163,8 @@ class Courier:
             time.sleep(0 if self.intake.is_half_full else _REST)
         elif self._flushing:
             outbox.poll(_QUICK)
-        elif self._wake.wait(_GATHER if outbox.in_flight or self._sender else _IDLE):
-            self._wake.clear()
+        else:
+            time.sleep(_GATHER)
 
     def _survives(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> bool:
         """Whether a step went well; where it did not, the next one may."""
@@ -205,7 +202,7 @@ class Courier:
         self._send_ledger(outbox, self._ledger.due(time.monotonic()))
         with self.counts.lock:  # or a request could come, with its `flush`, between the look and the word
             if not self.intake and not self._sender and not outbox.in_flight:
-                self._settled.set()
+                self._flushing = False
 
     def _say_what_was_dropped(self, *, last: bool = False) -> None:
         while self.intake.complaints:
@@ -234,3 +231,16 @@ class Courier:
     def _send_ledger(self, outbox: Outbox, entry: LedgerEntry | None) -> None:
         if entry is not None:
             outbox.send_ledger(self._encoder.ledger(entry))
+
+
+def _wait(until: Callable[[], bool], deadline: float) -> bool:
+    """Wait for something until a (monotonic) time; False where it did not come.
+
+    Asleep and not at a lock: one that was made before gevent came (a service that is loaded and then
+    forks) stops every greenlet of the process, the one that is waited for among them.
+    """
+    while not until():
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_QUICK)
+    return True

@@ -220,6 +220,11 @@ class Hook:
             "context": context,
         }
         given = {name: read for name, read in readers.items() if read is not None}
+        for name, read in given.items():
+            if not callable(read):
+                raise TypeError(
+                    f"wrap: {name} is a function of the call's arguments, not {type(read).__name__}"
+                )
         return partial(self._wrapped, given) if predict is NOT_SET else self._wrapped(given, predict)
 
     def stats(self) -> Stats:

@@ -33,6 +33,9 @@ CONFIG = {
     "message.max.bytes": 4_000_000,
     # A broker refuses a batch as a whole: the neighbours of a request too large for its topic are few.
     "batch.size": 262_144,
+    # librdkafka would send on and on to a broker that is stopped, and each request to it takes memory
+    # beside the queue's; so many at a time keep a broker busy that answers.
+    "max.in.flight.requests.per.connection": 5,
     # As Java's clients do it: one entity, one partition, whoever produces.
     "partitioner": "murmur2_random",
 }
@@ -163,6 +166,8 @@ class KafkaOutbox:
     def flush(self, seconds: float) -> None:
         """Wait so long for Kafka's answers to all that was sent, then give up on the rest and count it."""
         if self._producer.flush(max(0.0, seconds)):
+            if left := self.in_flight:
+                self._log.once(f"closed before Kafka had answered for {left} requests: they count as failed")
             self._producer.purge()  # each is answered with an error, and so counted as failed
             self._producer.flush(_PURGE)
 
@@ -196,9 +201,7 @@ class KafkaOutbox:
 
     def _say(self, topic: str, error: KafkaError) -> None:
         why = str(to_error(error, f"writing to {topic}"))
-        if error.name() in ("_PURGE_QUEUE", "_PURGE_INFLIGHT"):
-            self._log.once("the hook was closed before Kafka had answered for all requests: see its counts")
-        elif error.name() in TOO_LARGE:
+        if error.name() in TOO_LARGE:
             self._log.once(why)
-        else:
+        elif error.name() not in ("_PURGE_QUEUE", "_PURGE_INFLIGHT"):  # those `flush` gave up itself
             self._watches[topic].failed(why)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 
 from shadowlane.errors import SettingsError
@@ -19,6 +20,14 @@ from shadowlane.settings import KafkaSettings
 
 _KNOWN = ("rate", "segments")
 _LARGEST = 64 * 1024
+
+
+def first_rates(sampling: Sampling) -> Rates:
+    """The rates to begin with: the file's, where it can be used; whoever watches it says why not."""
+    if sampling.file is not None:
+        with suppress(OSError, SettingsError, ValueError):
+            return _rates_in(_read(Path(sampling.file)))
+    return sampling.rates
 
 
 class RateWatch:

@@ -60,9 +60,11 @@ class Redaction:
 
     @classmethod
     def of(cls, value: object) -> Redaction | None:
-        """A redaction as it is, or from a mapping such as `[hook.redaction]`; None is none."""
-        if value is None or isinstance(value, Redaction):
+        """A redaction as it is, or from a mapping such as `[hook.redaction]`; None is none, {} too."""
+        if isinstance(value, Redaction):
             return value
+        if value is None or value == {}:
+            return None
         settings = value if isinstance(value, RedactionSettings) else RedactionSettings.of(value)
         return _restored(cls, settings)
 

@@ -108,6 +108,7 @@ class Reporter:
             "features": Features.of(observation.features),
             "primary_latency_ms": observation.latency_ms,
             "worker_id": producer,
+            "sampling_rate": observation.sampling_rate,
         }
 
     def _compared(

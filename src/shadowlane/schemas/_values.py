@@ -233,7 +233,10 @@ def _sequence_prediction(values: Sequence[Any]) -> Prediction:
         return Prediction(vector=vector)
     if _TEXT.issuperset(map(type, values)):
         return Prediction(ranking=list(values))
-    raise NoFormError("a prediction that is a list holds numbers only (a vector) or text only (a ranking)")
+    raise NoFormError(
+        "a prediction that is a list holds numbers only (a vector) or text only (a ranking); "
+        "of a batch's answers (a list of lists) one request's is answer[0]"
+    )
 
 
 def _mapping_prediction(values: Mapping[Any, Any]) -> Prediction:

@@ -316,3 +316,9 @@ def test_a_reader_that_fails_costs_the_call_nothing(hook: Hook) -> None:
     predict = hook.wrap(entity_id=broken)(lambda features: features["a"])
     assert predict({"a": 0.5}) == 0.5
     assert hook.stats().dropped == {"not_encodable": 1}
+
+
+def test_a_reader_that_is_no_function_is_refused(hook: Hook) -> None:
+    """Where it is written, and not at the first call."""
+    with pytest.raises(TypeError, match="wrap: entity_id is a function of the call's arguments, not str"):
+        hook.wrap(entity_id="user")  # type: ignore[call-overload]

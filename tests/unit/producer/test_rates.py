@@ -13,6 +13,7 @@ from shadowlane.kafka import KafkaSettings, Tls
 from shadowlane.producer import Rates, Sampling
 from shadowlane.producer._log import Log
 from shadowlane.producer._rates import RateWatch
+from shadowlane.producer.testing import MemoryHook
 
 #: Nobody listens there.
 UNREACHABLE = KafkaSettings(bootstrap_servers="127.0.0.1:1")
@@ -247,3 +248,23 @@ def test_nothing_to_watch() -> None:
     assert watch.look() is None
     assert watch.consumer is None
     watch.close()
+
+
+def test_the_first_request_is_taken_at_the_files_rate(tmp_path: Path) -> None:
+    """Not only from the first look on: a file that says nothing is to be published is meant at once."""
+    file = tmp_path / "rates.toml"
+    file.write_text("rate = 0")
+    with MemoryHook(model="ranker", sampling=Sampling(rate=1.0, file=file)) as hook:
+        hook.publish(features={}, prediction=0.5)
+        assert (hook.requests, hook.stats().sampled_out) == ([], 1)
+
+
+def test_a_file_that_cannot_be_used_yet_leaves_the_arguments_rates(tmp_path: Path) -> None:
+    """A hook is made all the same, and samples as it was told."""
+    file = tmp_path / "rates.toml"
+    for text in (None, "rate = 7"):
+        if text is not None:
+            file.write_text(text)
+        with MemoryHook(model="ranker", sampling=Sampling(rate=1.0, file=file)) as hook:
+            hook.publish(features={}, prediction=0.5)
+            assert len(hook.requests) == 1

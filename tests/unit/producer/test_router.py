@@ -389,6 +389,7 @@ def test_an_error_says_whose_request_it_was(hook: MemoryHook) -> None:
         failed_at=error.failed_at,
         segments={"country": "DE"},
         missing_features=["gone"],
+        sampling_rate=1.0,
         worker_id=published.producer_id,
     )
     assert error.traceback is not None
