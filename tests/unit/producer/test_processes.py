@@ -54,6 +54,31 @@ hook.close()
 print(hook.stats().delivered, hook.stats().failed)
 """
 
+#: gunicorn with preload and gevent: the hook is made, then comes a fork, then gevent.
+GEVENT_AFTER_A_FORK = """
+import os, sys
+from shadowlane.kafka import KafkaSettings
+from shadowlane.producer import Hook
+hook = Hook(model="ranker", kafka=KafkaSettings(client={"test.mock.num.brokers": "1"}))
+if os.fork():
+    sys.exit(os.waitstatus_to_exitcode(os.wait()[1]))
+from gevent import monkey
+monkey.patch_all()
+import gevent, time
+turns = []
+def others():
+    while True:
+        turns.append(1)
+        gevent.sleep(0.001)
+gevent.spawn(others)
+for _ in range(20):
+    hook.publish(features={"a": 1.0}, prediction=0.5)
+    time.sleep(0.001)
+before = len(turns)
+hook.close()
+print(hook.stats().delivered, hook.stats().failed, len(turns) > before)
+"""
+
 
 @pytest.mark.parametrize("last_words", ["", "raise SystemExit(0)"])
 def test_a_short_script_loses_nothing(last_words: str) -> None:
@@ -301,6 +326,13 @@ def test_a_service_under_gevent_goes_on() -> None:
     """Where all threads are greenlets of one, the hook's waiting is not everybody's: it waits in Python."""
     done = subprocess.run([sys.executable, "-c", UNDER_GEVENT], capture_output=True, timeout=15, check=True)
     assert done.stdout.split() == [b"20", b"0"]
+
+
+def test_a_service_that_forks_and_then_takes_gevent() -> None:
+    """What was made before stops nobody: the others come to run even while the hook closes."""
+    command = [sys.executable, "-c", GEVENT_AFTER_A_FORK]
+    done = subprocess.run(command, capture_output=True, timeout=15, check=True)
+    assert done.stdout.split() == [b"20", b"0", b"True"]
 
 
 def test_importing_the_hook_loads_nothing_of_the_extras() -> None:
