@@ -241,7 +241,7 @@ def test_a_hook_with_a_wrong_password_harms_nobody(
     assert stats.failed + sum(stats.dropped.values()) == 2 * REQUESTS
     refused, closed = said(caplog)
     assert refused.startswith(f"Kafka at {secured.servers} is lost: it refuses us (")
-    assert "was closed before Kafka had answered for all requests" in closed
+    assert "closed before Kafka had answered for" in closed
     assert CANARY not in caplog.text
     assert capfd.readouterr() == ("", "")
 

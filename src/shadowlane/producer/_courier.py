@@ -127,7 +127,8 @@ class Courier:
             self.intake.close()
             self._give_up()
             self._survives(self._stop_watching)
-            self.outbox = None
+            with _lifetime.no_fork():
+                self.outbox = None
             self._flushing = False
             _lifetime.ended(self)
 
@@ -135,7 +136,8 @@ class Courier:
         """A producer, as soon as one can be made (a certificate may be missing for a while)."""
         while True:  # once at least: a short script may be at its end before this thread begins
             try:
-                return self._plan.make_outbox(self._plan.settings, self.counts, self._log)
+                with _lifetime.no_fork():
+                    return self._plan.make_outbox(self._plan.settings, self.counts, self._log)
             except BaseException as error:  # what a native library raises, too, may be over next time
                 why = str(error) if isinstance(error, ShadowlaneError) else described(error)
                 self._log.once(f"the hook has no Kafka client and tries again: {why}")
@@ -181,9 +183,10 @@ class Courier:
             return
         if self._watch is None:
             plan = self._plan
-            self._watch = RateWatch(
-                sampling, plan.subject.model, plan.settings, self._log, self.observer.rates
-            )
+            with _lifetime.no_fork():
+                self._watch = RateWatch(
+                    sampling, plan.subject.model, plan.settings, self._log, self.observer.rates
+                )
         rates = self._watch.look()
         if rates is not None:
             self.observer.rates = rates
@@ -191,7 +194,8 @@ class Courier:
     def _stop_watching(self) -> None:
         if self._watch:
             watch, self._watch = self._watch, None
-            watch.close()
+            with _lifetime.no_fork():
+                watch.close()
 
     def _send_slice(self, outbox: Outbox) -> bool:
         """Send a few items; True where more can be sent at once."""

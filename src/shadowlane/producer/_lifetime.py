@@ -8,8 +8,11 @@ import ctypes
 import os
 import signal
 import sys
+import time
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from threading import RLock, local
 from typing import Any, Protocol
 
 
@@ -38,6 +41,13 @@ class Courier(Protocol):
 _running: dict[Courier, None] = {}
 _finalizer: Any = None
 _handles_sigterm = False
+_making = RLock()
+_forking = local()
+# A fork is put off for so long at most: making a client takes milliseconds.
+_FORK_SECONDS = 1.0
+# A young client's threads connect, and hold more locks than ever after.
+_YOUNG_SECONDS = 0.25
+_made_at = -_YOUNG_SECONDS
 _fork_aware: weakref.WeakSet[ForkAware] = weakref.WeakSet()
 
 
@@ -77,6 +87,21 @@ def on_terminate() -> None:
             _handles_sigterm = True
 
 
+@contextmanager
+def no_fork() -> Iterator[None]:
+    """Put off forks, for as long as a Kafka client is made or let go.
+
+    librdkafka holds a lock of the whole process meanwhile. A child that was forked then would wait for it
+    without end, and for ever with the interpreter in its hands, as soon as it makes a client of its own.
+    """
+    global _made_at  # noqa: PLW0603
+    with _making:
+        try:
+            yield
+        finally:
+            _made_at = time.monotonic()
+
+
 def close_all() -> None:
     """Close what still runs: all at once, so that several take no longer than one.
 
@@ -114,8 +139,19 @@ def _close_and_die() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
 
+def _before_fork() -> None:
+    _forking.waits = _making.acquire(timeout=_FORK_SECONDS)
+    time.sleep(max(0.0, _made_at + _YOUNG_SECONDS - time.monotonic()))
+
+
+def _in_parent() -> None:
+    if _forking.waits:
+        _making.release()
+
+
 def _in_child() -> None:
-    global _finalizer, _handles_sigterm  # noqa: PLW0603
+    global _finalizer, _handles_sigterm, _making  # noqa: PLW0603
+    _making = RLock()
     _finalizer = None  # a parent's does nothing in a child
     _handles_sigterm = False  # a child has its parent's handler, until it sets the default itself
     inherited = list(_running)
@@ -133,4 +169,4 @@ def _never_destroy(client: object) -> None:
 
 
 atexit.register(close_all)
-os.register_at_fork(after_in_child=_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_in_parent, after_in_child=_in_child)

@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, KafkaException
 
 from shadowlane.kafka import TopicNames, make_producer, to_error
 from shadowlane.producer._encode import Message
+from shadowlane.producer._lifetime import no_fork
 from shadowlane.producer._log import FailWatch, Log
 from shadowlane.producer._stats import Counts
 from shadowlane.schemas import ShadowComparison, ShadowError
@@ -48,7 +49,8 @@ def check_settings(settings: KafkaSettings) -> None:
         SettingsError, KafkaFailedError: it does not take them.
     """
     # Nothing of the real brokers: an end that waits for a name server would hold up the start.
-    make_producer(replace(settings, bootstrap_servers="127.0.0.1:9"), **CONFIG)
+    with no_fork():
+        make_producer(replace(settings, bootstrap_servers="127.0.0.1:9"), **CONFIG)
 
 
 _PURGE = 0.1

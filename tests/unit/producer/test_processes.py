@@ -261,8 +261,32 @@ def test_a_child_of_one_that_is_terminated_has_the_handler() -> None:
         untouched()
         hook = Hook(model="ranker", kafka=MOCK)
         publish(hook, 2)
+        assert hook.flush(GENEROUS)
         assert terminated(lambda: publish(hook, 5), inherits=True) == (-signal.SIGTERM, "5 0")
 
+    assert in_fork(child) == 0
+
+
+def test_a_fork_waits_for_a_client_that_is_being_made() -> None:
+    """Else the child would wait for ever for a lock that librdkafka held at that moment."""
+    begun, made = threading.Event(), list[int]()
+
+    def make() -> None:
+        with _lifetime.no_fork():
+            begun.set()
+            time.sleep(0.2)
+            made.append(1)
+
+    def child() -> None:
+        assert made == [1]
+        with _lifetime.no_fork():  # and its own are made as ever
+            pass
+
+    maker = threading.Thread(target=make)
+    maker.start()
+    assert begun.wait(GENEROUS)
+    assert in_fork(child) == 0
+    maker.join()
     assert in_fork(child) == 0
 
 
