@@ -50,17 +50,16 @@ class Sender:
         """Send a few items; True where more can be sent at once."""
         if not self._ready:
             self._encode_slice()
-        more = len(self._ready) > 0
         while self._ready:
             if not self._send(self._ready[0], outbox):
                 return False
             self._ready.popleft()
-        return more and len(self._intake) > 0
+        return len(self._intake) > 0
 
     def give_up(self) -> None:
         """Drop what was encoded and not sent."""
         while self._ready:
-            self._lose(self._ready.popleft()[1], "closed")
+            self._lose("closed", is_result=self._ready.popleft()[1] is not None)
 
     def _encode_slice(self) -> None:
         now_ms = time.time_ns() // 1_000_000
@@ -88,7 +87,7 @@ class Sender:
                 observation = self._redaction.apply(observation)
             return self._encoder.request(observation, now_ms), None
         except BaseException as error:  # from values of the caller's: whatever it is, it ends here
-            self._refuse(item, "not_encodable", error, names=names)
+            self._refuse("not_encodable", error, is_result=isinstance(item, Result), names=names)
             return None
 
     def _read(self, request: Deferred) -> Observation | None:
@@ -100,20 +99,17 @@ class Sender:
         try:
             return outbox.send(message) if event is None else outbox.send_result(message, event)
         except BaseException as error:  # it is in nobody's hands any more, and each request is counted
-            self._refuse(ready[1], "refused", error)
+            self._refuse("refused", error, is_result=event is not None)
             return True
 
-    def _refuse(
-        self, what: Item | type | None, reason: str, error: BaseException, *, names: bool = True
-    ) -> None:
-        is_result = isinstance(what, (Result, type))
-        self._lose(ShadowComparison if is_result else None, reason)
+    def _refuse(self, reason: str, error: BaseException, *, is_result: bool, names: bool = True) -> None:
+        self._lose(reason, is_result=is_result)
         name = "a result of a shadow" if is_result else "a request"
         self._log.once(f"{name} was not published: {described(error, names=names)}")
 
-    def _lose(self, event: type | None, reason: str) -> None:
-        if event is None:
-            self._counts.drop(reason)
-        else:
+    def _lose(self, reason: str, *, is_result: bool) -> None:
+        if is_result:
             with self._counts.lock:
                 self._counts.results_dropped += 1
+        else:
+            self._counts.drop(reason)

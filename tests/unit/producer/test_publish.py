@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -249,3 +249,14 @@ def test_what_no_rate_takes_is_not_even_read(sampling: float | Sampling, read: i
         assert hook.flush(timeout=20)
         stats = hook.stats()
     assert (stats.observed, stats.sampled_out, len(reads)) == (1, 1, read)
+
+
+def test_a_slice_of_which_nothing_is_sent_is_followed_by_the_next(still: None) -> None:
+    """A service that samples little of what it defers does not rest in between until its queue is full."""
+    hook = Hook(model="ranker", kafka=MOCK, sampling=1e-9)
+    for number in range(100):
+        request = {"features": {}, "prediction": 0.5, "entity_id": f"user-{number}"}
+        hook.defer(request.copy, size=1)
+    sender = hook._courier._sender
+    assert [sender.send_slice(cast("Any", None)) for _ in range(4)] == [True, True, True, False]
+    assert hook.stats().sampled_out == 100
