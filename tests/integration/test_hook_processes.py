@@ -9,13 +9,12 @@ import sys
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from accounting import GENEROUS, assert_books_balance, process_of, requests_in
-from shadowlane.kafka import KafkaSettings, TopicNames
+from shadowlane.kafka import KafkaSettings
 
 #: What every script of this file begins with. A test run under coverage handles SIGTERM in its processes.
 BEGINNING = """
@@ -103,12 +102,6 @@ if __name__ == "__main__":
         list(pool.map(serve, [10] * 8))
 """
 METHODS = ("fork", "spawn", "forkserver")
-
-
-@pytest.fixture
-def settings(kafka: KafkaSettings, topics: TopicNames) -> KafkaSettings:
-    """The run's Kafka, with this test's topics."""
-    return replace(kafka, topic_prefix=topics.prefix)
 
 
 def environment(settings: KafkaSettings) -> dict[str, str]:

@@ -11,33 +11,17 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import pytest
 
 from accounting import GENEROUS, assert_books_balance, assert_held, ledger_of, process_of, requests_in
 from faulty_kafka import wait_until
-from shadowlane.kafka import KafkaSettings, TopicNames
+from shadowlane.kafka import KafkaSettings
 from shadowlane.schemas import LedgerEntry
 
 TESTS = Path(__file__).parents[1]
 CLIENTS = 4
-
-
-@pytest.fixture
-def settings(kafka: KafkaSettings, topics: TopicNames) -> KafkaSettings:
-    """The run's Kafka, with this test's topics."""
-    return replace(kafka, topic_prefix=topics.prefix)
-
-
-@pytest.fixture
-def port() -> int:
-    """One that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

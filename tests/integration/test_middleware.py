@@ -34,20 +34,6 @@ SERVERS: dict[str, Callable[[int], list[str]]] = {
 REQUESTS = 200
 
 
-@pytest.fixture
-def settings(kafka: KafkaSettings, topics: TopicNames) -> KafkaSettings:
-    """The run's Kafka, with this test's topics."""
-    return replace(kafka, topic_prefix=topics.prefix)
-
-
-@pytest.fixture
-def port() -> int:
-    """One that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def asked(number: int) -> dict[str, Any]:
     """What a client asks."""
     return {"user": f"user-{number % 7}", "country": "DE", "amount": number / 4, "night": number % 2 == 0}

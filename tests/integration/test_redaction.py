@@ -7,7 +7,7 @@ import json
 import logging
 import struct
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -112,12 +112,6 @@ def _long(number: int) -> bytes:
         left >>= 7
     out.append(left)
     return bytes(out)
-
-
-@pytest.fixture
-def settings(kafka: KafkaSettings, topics: TopicNames) -> KafkaSettings:
-    """The run's Kafka, with this test's topics."""
-    return replace(kafka, topic_prefix=topics.prefix)
 
 
 def all_messages(topics: TopicNames, consumer_factory: ConsumerFactory) -> list[Message]:

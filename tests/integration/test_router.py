@@ -9,7 +9,6 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from deltalake import DeltaTable
 
 from accounting import assert_accounted
 from shadowlane.aggregator import AggregatorPlan, Policy, Scope, decide, read_report, run_aggregator
-from shadowlane.kafka import KafkaSettings, TopicNames
+from shadowlane.kafka import KafkaSettings
 from shadowlane.producer import Hook, ModelRouter, RouterStats, Sampling, SyncModelRouter
 from shadowlane.replay_worker import ErrorCeiling, ModelSource, Target, WorkerPlan, run_worker
 
@@ -42,12 +41,6 @@ def predict(features):
         return object()
     return features["amount"] / 1000 + (0.2 if features["number"] % 10 == 5 else 0.01)
 """
-
-
-@pytest.fixture
-def settings(kafka: KafkaSettings, topics: TopicNames) -> KafkaSettings:
-    """The run's Kafka, with this test's topics."""
-    return replace(kafka, topic_prefix=topics.prefix)
 
 
 @pytest.fixture

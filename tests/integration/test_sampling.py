@@ -40,12 +40,6 @@ Write = Callable[[str, "bytes | None"], None]
 
 
 @pytest.fixture
-def settings(kafka: KafkaSettings, topics: TopicNames) -> KafkaSettings:
-    """The run's Kafka, with this test's topics."""
-    return replace(kafka, topic_prefix=topics.prefix)
-
-
-@pytest.fixture
 def watching(kafka: KafkaSettings, topics: TopicNames) -> Iterator[Watching]:
     """Makes watches of the control topic, beside a rate of 0.5."""
     with ExitStack() as stack:
