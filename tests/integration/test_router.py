@@ -176,7 +176,8 @@ def test_each_request_is_a_row_whatever_the_shadow_does(settings: KafkaSettings,
         async with ModelRouter(
             primary, misbehaves, hook=hook, shadow_name="boosting-2", timeout=0.2, queue_size=50
         ) as router:
-            answers = [await router.predict(**ask(number)) for number in range(400)]
+            # These ids have 3 and 4 within the sample; so early, the pool has room for them.
+            answers = [await router.predict(**ask(number), request_id=f"q-{number}") for number in range(400)]
             assert answers == [number / 2000 for number in range(400)]
             await router.aclose(timeout=1.0)
         await asyncio.to_thread(hook.close, GENEROUS)
