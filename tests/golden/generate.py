@@ -53,6 +53,7 @@ _FEATURES = Features(
     json={"basket": '[{"sku": "a-1", "n": 2}]'},
     missing=["income", "postcode"],
 )
+_TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _PREDICTION = Prediction(score=0.875, label="benign", vector=[0.875, 0.125], ranking=["b", "a", ""])
 
 #: For each event one with everything filled in and one with only what its schema demands.
@@ -68,7 +69,7 @@ SAMPLES: Mapping[type[Event], tuple[Event, Event]] = {
             prediction=_PREDICTION,
             latency_ms=12.25,
             segments={"country": "DE", "tier": "gold"},
-            context={"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
+            context={"traceparent": _TRACE},
             sampling_rate=0.25,
             producer_id="host-1",
             sequence=_LARGEST,
@@ -104,6 +105,10 @@ SAMPLES: Mapping[type[Event], tuple[Event, Event]] = {
             features=_FEATURES,
             worker_id="worker-3",
             sampling_rate=0.25,
+            shadow_gpu_ms=1.25,
+            shadow_memory_mb=512.5,
+            fetched=Features(numbers={"amount": 12.75}, strings={"country": "AT"}, missing=["age"]),
+            traceparent=_TRACE,
         ),
         ShadowComparison(
             request_id="r",
@@ -145,6 +150,7 @@ SAMPLES: Mapping[type[Event], tuple[Event, Event]] = {
             raw="wwE=",
             worker_id="worker-3",
             sampling_rate=0.25,
+            traceparent=_TRACE,
         ),
         ShadowError(
             model="m",
@@ -186,6 +192,12 @@ SAMPLES: Mapping[type[Event], tuple[Event, Event]] = {
             delivered=249_989,
             failed=1,
             final=True,
+            compared=999_990,
+            errors={"predict": 9, "timeout": 1},
+            lost=3,
+            missing_features={"income": 12},
+            unexpected_features={"grüße 東京 🌒": 1},
+            restarts=2,
         ),
         LedgerEntry(producer_id="p", model="m", started_at=_FIRST, recorded_at=_LAST),
     ),

@@ -23,6 +23,7 @@ from shadowlane.schemas._values import Features, Prediction, SamplingRates
 SchemaLookup = Callable[[int], dict[str, object]]
 
 _DATETIMES = {"event_time", "failed_at", "observed_at", "started_at", "recorded_at", "set_at"}
+_FEATURES = {"features", "fetched"}
 _PREDICTIONS = {"prediction", "primary_prediction", "shadow_prediction", "label"}
 
 
@@ -181,7 +182,7 @@ def _typed(name: str, value: Any) -> Any:
         return None
     if name in _DATETIMES:
         return value.astimezone(UTC)
-    if name == "features":
+    if name in _FEATURES:
         return Features(**value)
     if name in _PREDICTIONS:
         return Prediction(**value)

@@ -69,6 +69,10 @@ class ShadowComparison(Event):
     features: Features | None = None
     worker_id: str = ""
     sampling_rate: float = 1.0
+    shadow_gpu_ms: float | None = None
+    shadow_memory_mb: float | None = None
+    fetched: Features | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +101,7 @@ class ShadowError(Event):
     raw: str | None = None
     worker_id: str = ""
     sampling_rate: float | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +136,12 @@ class LedgerEntry(Event):
     delivered: int = 0
     failed: int = 0
     final: bool = False
+    compared: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    lost: int = 0
+    missing_features: Mapping[str, int] = field(default_factory=dict)
+    unexpected_features: Mapping[str, int] = field(default_factory=dict)
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ class Failure(NamedTuple):
     error_type: str
     message: str
     traceback: str | None = None
+    attempts: int = 1
 
     @classmethod
     def of(cls, stage: str, error: BaseException, *, instead: str | None = None) -> Self:

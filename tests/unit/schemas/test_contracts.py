@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shadowlane.schemas import Event, Features, Prediction, SamplingRates, contract
-from shadowlane.schemas._codec import _DATETIMES, _PREDICTIONS
+from shadowlane.schemas._codec import _DATETIMES, _FEATURES, _PREDICTIONS
 from strategies import EVENTS
 
 _PYTHON: Mapping[str, Any] = {
@@ -106,7 +106,7 @@ def test_the_codec_knows_which_fields_to_make_typed(event: type[Event]) -> None:
 
     assert named(datetime) == _DATETIMES & hints.keys()
     assert named(Prediction) == _PREDICTIONS & hints.keys()
-    assert named(Features) == {"features"} & hints.keys()
+    assert named(Features) == _FEATURES & hints.keys()
     assert named(SamplingRates) == {"sampling"} & hints.keys()
 
 
