@@ -18,12 +18,13 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from shadowlane.errors import LakeError
 
 _ZSTD = WriterProperties(compression="ZSTD")
-#: What Delta says when somebody else committed the same app id; it has no error class for it.
-_CONFLICT = "Concurrent transaction failed"
+#: What Delta says when somebody else committed the same app id, or gave the table the columns of a newer
+#: version of the events; it has no error classes for them.
+_CONFLICTS = ("Concurrent transaction failed", "Metadata changed since last commit")
 
 
 class TakenOverError(LakeError):
-    """Another aggregator has committed rows of this partition since we last looked."""
+    """Another aggregator has committed rows of this partition, or new columns, since we last looked."""
 
 
 class LakeTable:
@@ -53,8 +54,12 @@ class LakeTable:
     def append(self, rows: pa.Table, positions: Mapping[str, int]) -> None:
         """Commit rows together with each partition's next offset: both or neither.
 
+        Columns that the table does not have yet, it gets; in the rows of before they are null. So is a
+        column of a newer version in the rows of an older one, which may go on beside it.
+
         Raises:
-            TakenOverError: somebody else moved one of these positions; nothing was committed.
+            TakenOverError: somebody else moved one of these positions, or changed the table's columns;
+                nothing was committed.
             LakeError: the commit failed for another reason; nothing was committed.
         """
         with self._errors("write to"):
@@ -62,6 +67,7 @@ class LakeTable:
                 self._table,
                 rows,
                 mode="append",
+                schema_mode="merge",
                 commit_properties=self._moves(positions),
                 writer_properties=_ZSTD,
             )
@@ -89,7 +95,7 @@ class LakeTable:
         try:
             yield
         except (DeltaError, OSError) as error:
-            if isinstance(error, CommitFailedError) and _CONFLICT in str(error):
+            if isinstance(error, CommitFailedError) and any(each in str(error) for each in _CONFLICTS):
                 raise TakenOverError(f"{self.name}: {error}") from error
             raise LakeError(f"cannot {doing} the table {self._uri}: {error}") from error
 

@@ -9,15 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import duckdb
 import pyarrow as pa
 import pytest
 from confluent_kafka import Message
+from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
 from shadowlane.aggregator._lake import LakeTable, TakenOverError
 from shadowlane.aggregator._landing import land
 from shadowlane.aggregator._stream import Stream
-from shadowlane.aggregator._tables import DEAD_LETTERS, DEAD_LETTERS_SCHEMA, LEDGER
+from shadowlane.aggregator._tables import DEAD_LETTERS, DEAD_LETTERS_SCHEMA, LEDGER, PARTITION_COLUMNS
 from shadowlane.errors import LakeError
 from shadowlane.schemas import Codec, LedgerEntry
 from shadowlane.schemas.columns import ColumnCodec
@@ -26,6 +28,7 @@ from tests_support import NOON
 TOPIC = "shadow-ledger"
 ENTRY = LedgerEntry(producer_id="p", model="fraud", started_at=NOON, recorded_at=NOON)
 SCHEMA = pa.schema([("number", pa.int64()), ("model", pa.string())])
+NEW_IN_2 = ("compared", "errors", "lost", "missing_features", "unexpected_features", "restarts")
 
 
 class Read:
@@ -114,16 +117,60 @@ def test_another_writers_move_is_told_from_a_broken_lake(tmp_path: Path) -> None
 def test_a_commit_that_fails_for_another_reason_is_not_called_taken_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only Delta's own word for a concurrent transaction means another aggregator."""
+    """Only Delta's own words for another writer's commit mean another aggregator."""
 
     def fail(*_args: Any, **_options: Any) -> None:
-        raise CommitFailedError("Metadata changed since last commit.")
+        raise CommitFailedError("Protocol changed since last commit.")
 
     numbered = table(tmp_path)
     monkeypatch.setattr("shadowlane.aggregator._lake.write_deltalake", fail)
-    with pytest.raises(LakeError, match=r"cannot write to the table .*numbers: Metadata changed") as failed:
+    with pytest.raises(LakeError, match=r"cannot write to the table .*numbers: Protocol changed") as failed:
         numbered.append(numbers(1), {"t-0": 1})
     assert not isinstance(failed.value, TakenOverError)
+
+
+class OlderStream:
+    """A writer of the ledger as it was before its version 2."""
+
+    def __init__(self, lake: Path) -> None:
+        self._schema = pa.schema([each for each in LEDGER.schema if each.name not in NEW_IN_2])
+        self.table = LakeTable(str(lake), LEDGER.name, self._schema, PARTITION_COLUMNS)
+
+    def land(self, observed: int, position: int) -> None:
+        """Commit one entry."""
+        rows = land(LEDGER, ColumnCodec(LedgerEntry), read(entry(observed=observed))).rows
+        self.table.append(rows.select(self._schema.names), {"old-0": position})
+
+
+def counts(lake: Path) -> list[tuple[Any, ...]]:
+    """What the ledger's rows hold, old columns and new ones."""
+    files = DeltaTable(str(lake / "ledger")).file_uris()
+    query = "select observed, lost, errors from read_parquet($files, union_by_name = true) order by observed"
+    return duckdb.execute(query, {"files": files}).fetchall()
+
+
+def test_a_lake_of_an_older_version_gets_the_new_columns(tmp_path: Path) -> None:
+    """Rows from before an event had a field hold null there; later ones hold their values, by name."""
+    OlderStream(tmp_path).land(1, 1)
+    stream = Stream(str(tmp_path), TOPIC, LEDGER)
+    stream.resume(0)
+    stream.land(read(entry(observed=2, lost=7, errors={"predict": 3})), {0: 1})
+    assert counts(tmp_path) == [(1, None, None), (2, 7, {"predict": 3})]
+
+
+def test_an_older_writer_goes_on_beside_a_newer_one(tmp_path: Path) -> None:
+    """Who meets columns that came meanwhile is told so, loses nothing, and then writes without them."""
+    older = OlderStream(tmp_path)
+    older.land(1, 1)
+    stream = Stream(str(tmp_path), TOPIC, LEDGER)
+    stream.resume(0)
+    stream.land(read(entry(observed=2)), {0: 1})
+    with pytest.raises(TakenOverError):
+        older.land(3, 2)
+    assert older.table.resume("old-0") == 1
+    older.land(3, 2)
+    stream.land(read(entry(observed=4, lost=1), offset=1), {0: 2})
+    assert counts(tmp_path) == [(1, None, None), (2, 0, {}), (3, None, None), (4, 1, {})]
 
 
 @pytest.mark.parametrize("use", ["resume", "append", "move"])

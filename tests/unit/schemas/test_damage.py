@@ -58,7 +58,9 @@ def label_message(
 
 def ledger_message(dropped: bytes) -> bytes:
     """A ledger entry whose map of drops is put together by hand."""
-    return _MESSAGES[LedgerEntry][1][:-4] + dropped + _MESSAGES[LedgerEntry][1][-3:]
+    bare = _MESSAGES[LedgerEntry][1]
+    after = LedgerEntry.__slots__[::-1].index("dropped")  # fields of one byte each, where nothing was counted
+    return bare[: -after - 1] + dropped + bare[-after:]
 
 
 def outcome(event: type[Event], message: bytes | None) -> str | type[CodecError]:

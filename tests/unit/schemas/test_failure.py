@@ -34,7 +34,7 @@ def test_its_texts_can_be_encoded() -> None:
     """A lone surrogate, which UTF-8 has no form for, becomes a question mark."""
     failure = failed(ValueError("a\ud800b"))
     assert failure.message == "a?b"
-    "".join(filter(None, failure)).encode()
+    "".join(filter(None, failure[:4])).encode()
 
 
 def test_an_exception_that_cannot_say_what_it_is() -> None:
