@@ -30,7 +30,7 @@ from shadowlane.kafka import (
     make_consumer,
     make_producer,
 )
-from shadowlane.replay_worker import ModelSource, Progress, Target, WorkerPlan, run_worker
+from shadowlane.replay_worker import ModelSource, Tally, Target, WorkerPlan, run_worker
 from shadowlane.schemas import Codec, Features, Prediction, ProductionRequest, ShadowComparison
 
 COUNT = 150_000
@@ -129,8 +129,8 @@ def by_worker(kafka: KafkaSettings, name: str, model: str, *, batch: bool) -> fl
     plan = WorkerPlan(Target("bench", name), ModelSource(f"python:bench_model:{model}"), batch=batch)
     stop = Event()
 
-    def tick(progress: Progress) -> None:
-        if progress.requests >= COUNT:
+    def tick(tally: Tally) -> None:
+        if tally.requests >= COUNT:
             stop.set()
 
     return cpu(lambda: run_worker(plan, kafka, name, stop=stop, tick=tick))

@@ -13,7 +13,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 
 from shadowlane.kafka import KafkaSettings, TopicNames
-from shadowlane.replay_worker import ErrorCeiling, ModelSource, Progress, Target, WorkerPlan, run_worker
+from shadowlane.replay_worker import ErrorCeiling, ModelSource, Tally, Target, WorkerPlan, run_worker
 from shadowlane.schemas import Codec, Features, ProductionRequest, ShadowComparison, ShadowError
 from tests_support import NOON, request
 
@@ -56,12 +56,12 @@ def plan(**changes: Any) -> WorkerPlan:
     return WorkerPlan(Target("fraud", "poison"), source, ceiling=ErrorCeiling(1.0), **changes)
 
 
-def replay(settings: KafkaSettings, until: int, the_plan: WorkerPlan) -> Progress:
+def replay(settings: KafkaSettings, until: int, the_plan: WorkerPlan) -> Tally:
     """Run a worker until it has done so many requests."""
     stop = Event()
     seen = []
 
-    def tick(progress: Progress) -> None:
+    def tick(progress: Tally) -> None:
         seen.append(progress)
         if progress.requests >= until or len(seen) > 2_000:
             stop.set()
@@ -93,7 +93,8 @@ def test_whatever_a_model_answers_or_raises_is_a_row_of_its_own(
         event = request(number, features=Features.of({"kind": kind}))
         producer.produce(topics.requests, REQUESTS.encode(event), key=event.entity_id)
     producer.flush()
-    assert replay(settings, 7, plan(batch=batch)) == Progress(7, compared=2, errors=5)
+    tally = replay(settings, 7, plan(batch=batch))
+    assert (tally.requests, tally.compared, tally.failed) == (7, 2, 5)
     errors = [Codec(ShadowError).decode(value) for value in read(consumer_factory([topics.errors]), 5)]
     stages = {error.request_id: error.stage for error in errors}
     assert stages == {f"request-{number}": STAGES.get(kind, "predict") for number, kind in enumerate(KINDS)}
@@ -127,7 +128,8 @@ def test_one_request_with_nested_features_that_are_no_json_fails_alone(
         bad = Features(strings={"kind": "good"}, json={"nested": "{"} if number == 7 else {})
         producer.produce(topics.requests, REQUESTS.encode(request(number, features=bad)), partition=0)
     producer.flush()
-    assert replay(settings, 20, plan()) == Progress(20, compared=19, errors=1)
+    tally = replay(settings, 20, plan())
+    assert (tally.requests, tally.compared, tally.errors) == (20, 19, {"predict": 1})
 
 
 def test_latest_means_from_the_first_start_on(
@@ -148,12 +150,12 @@ def test_latest_means_from_the_first_start_on(
     assert replay(settings, 10, plan(start="latest")).requests == 10
 
 
-def replay_until_idle(settings: KafkaSettings, the_plan: WorkerPlan) -> Progress:
+def replay_until_idle(settings: KafkaSettings, the_plan: WorkerPlan) -> Tally:
     """Run a worker for a while that is long enough to get its partitions."""
     stop = Event()
     rounds = []
 
-    def tick(progress: Progress) -> None:
+    def tick(progress: Tally) -> None:
         rounds.append(progress)
         if len(rounds) > 100:
             stop.set()

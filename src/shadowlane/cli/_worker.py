@@ -95,7 +95,9 @@ def worker(
 
     plan = replay.WorkerPlan(
         target=replay.Target(model, shadow, shadow_version, run),
-        source=replay.ModelSource(load, tuple(filter(None, features.split(","))), allow_pickle, sha256),
+        source=replay.ModelSource(
+            load, tuple(filter(None, features.split(","))), allow_pickle=allow_pickle, sha256=sha256
+        ),
         comparator=Comparator.parse(comparator),
         ceiling=replay.ErrorCeiling(max_error_ratio),
         batch=batch,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
@@ -15,14 +17,73 @@ _NOT_NUMERIC = ("strings", "vectors", "json")
 _PLAIN = ("numbers", "integers", "flags", "strings", "vectors")
 
 
+#: What a model that looks at the context is given beside the features.
+CONTEXT = ("request_id", "event_time", "entity_id", "segments", "context")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestContext:
+    """Whose request it is, and when it was made: replay's own clock is another."""
+
+    request_id: str = ""
+    event_time: datetime | None = None
+    entity_id: str | None = None
+    segments: Mapping[str, str] = field(default_factory=dict)
+    #: Trace ids, headers and the like, as the service gave them.
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: Always: nothing that is done for a shadow may be counted twice.
+    shadow: bool = True
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> RequestContext:
+        """From the columns of one request."""
+        return cls(
+            request_id=row.get("request_id") or "",
+            event_time=row.get("event_time"),
+            entity_id=row.get("entity_id"),
+            segments=dict(row.get("segments") or ()),
+            headers=dict(row.get("context") or ()),
+        )
+
+
 class FeatureBatch:
     """The features of some requests: as a matrix, or as a dict for each."""
 
-    def __init__(self, features: pa.StructArray) -> None:
+    def __init__(self, features: pa.StructArray, context: pa.RecordBatch | None = None) -> None:
         self.arrow = features
+        self._context = context
 
     def __len__(self) -> int:
         return len(self.arrow)
+
+    def take(self, rows: Sequence[int]) -> FeatureBatch:
+        """Some of the requests, in this order."""
+        if len(rows) == 1:  # a view, where `take` copies
+            context = self._context and self._context.slice(rows[0], 1)
+            return FeatureBatch(self.arrow.slice(rows[0], 1), context)
+        chosen = pa.array(rows, pa.int64())
+        return FeatureBatch(self.arrow.take(chosen), self._context and self._context.take(chosen))
+
+    @property
+    def columns(self) -> pa.RecordBatch:
+        """All that is known of the requests, as it travels to a model's process."""
+        features = pa.RecordBatch.from_arrays([self.arrow], names=["features"])
+        if self._context is None:
+            return features
+        return pa.RecordBatch.from_arrays(
+            [self.arrow, *self._context.columns], names=["features", *self._context.schema.names]
+        )
+
+    @classmethod
+    def of(cls, columns: pa.RecordBatch) -> FeatureBatch:
+        """From what `columns` gave."""
+        rest = [name for name in columns.schema.names if name != "features"]
+        return cls(columns.column("features"), columns.select(rest) if rest else None)
+
+    def contexts(self) -> list[RequestContext]:
+        """Whose requests these are and when they were made, one for each."""
+        rows = self._context.to_pylist() if self._context is not None else [{} for _ in range(len(self))]
+        return [RequestContext.of(row) for row in rows]
 
     def matrix(self, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
         """One row a request, one column a name; a feature that is not there, or no number, is NaN."""

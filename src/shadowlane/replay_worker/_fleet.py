@@ -23,7 +23,8 @@ from typing import TextIO
 from shadowlane.errors import ShadowlaneError
 from shadowlane.process import Heartbeat, leave_with_parent, stopped_by_signals
 from shadowlane.replay_worker._plan import WorkerPlan
-from shadowlane.replay_worker._worker import Progress, run_worker
+from shadowlane.replay_worker._tally import Tally
+from shadowlane.replay_worker._worker import run_worker
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -34,20 +35,20 @@ _GRACE_SECONDS = 30.0
 _FAILED = 1
 
 
-def run_one(plan: WorkerPlan, kafka: KafkaSettings, worker_id: str | None, stop: Flag) -> Progress:
+def run_one(plan: WorkerPlan, kafka: KafkaSettings, worker_id: str | None, stop: Flag) -> Tally:
     """One worker in this process, with a heartbeat and a line in the log now and then."""
     heartbeat, said = Heartbeat(), _Reporter()
 
     with _worker_id(plan, kafka, worker_id) as claimed:
 
-        def tick(progress: Progress) -> None:
+        def tick(tally: Tally) -> None:
             heartbeat.beat()
-            said.report(claimed, progress)
+            said.report(claimed, tally)
 
         log.info("worker %s replays %s on %s", claimed, plan.target.model, plan.target.shadow)
-        progress = run_worker(plan, kafka, claimed, stop=stop, tick=tick)
-        said.report(claimed, progress, last=True)
-        return progress
+        tally = run_worker(plan, kafka, claimed, stop=stop, tick=tick)
+        said.report(claimed, tally, last=True)
+        return tally
 
 
 def run_fleet(plan: WorkerPlan, kafka: KafkaSettings, processes: int, stop: Flag) -> None:
@@ -85,15 +86,15 @@ class _Reporter:
     def __init__(self) -> None:
         self._said, self._then = 0, time.monotonic()
 
-    def report(self, worker_id: str, progress: Progress, *, last: bool = False) -> None:
+    def report(self, worker_id: str, tally: Tally, *, last: bool = False) -> None:
         """Say it, when it is time or when it is the last word."""
         now = time.monotonic()
-        if not last and (now - self._then < _REPORT_SECONDS or progress.requests == self._said):
+        if not last and (now - self._then < _REPORT_SECONDS or tally.requests == self._said):
             return
-        counts = (f"{count:,}" for count in (progress.requests, progress.compared, progress.errors))
+        counts = (f"{count:,}" for count in (tally.requests, tally.compared, tally.failed))
         done = "stopped; replayed" if last else "replayed so far"
         log.info("worker %s %s %s requests: %s compared, %s errors", worker_id, done, *counts)
-        self._said, self._then = progress.requests, now
+        self._said, self._then = tally.requests, now
 
 
 def _start(plan: WorkerPlan, kafka: KafkaSettings) -> BaseProcess:

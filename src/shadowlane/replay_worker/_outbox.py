@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from threading import Thread
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from shadowlane.errors import FencedError, KafkaFailedError, TransactionAbortedError
 from shadowlane.kafka import make_producer, mapped, moved_on, to_error
+from shadowlane.replay_worker._outgoing import Outgoing
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -19,23 +20,12 @@ log = logging.getLogger(__name__)
 # A commit takes milliseconds; a coordinator that was just started may take many seconds to load.
 _TIMEOUT = 10.0
 _TRANSACTION_SECONDS = 30.0
-#: The largest message that is sent; the topics take 8 MiB.
-MAX_VALUE_BYTES = 7_500_000
 _GRACE = 5.0
 _START_TIMEOUT = 30.0
 
 
 class MovedOnError(TransactionAbortedError):
     """The group gave partitions to another worker in the middle of a batch: nothing is wrong."""
-
-
-class Outgoing(NamedTuple):
-    """One message to be sent."""
-
-    topic: str
-    key: bytes | None
-    value: bytes
-    timestamp: int
 
 
 class Outbox:
@@ -46,7 +36,7 @@ class Outbox:
         self._transactional_id = transactional_id
         self._producer: Producer | None = self._make()
 
-    def send(self, messages: Iterable[Outgoing], offsets: Sequence[TopicPartition], group: Any) -> None:
+    def send(self, results: Iterable[Outgoing], offsets: Sequence[TopicPartition], group: Any) -> None:
         """Send all of it and move the group's offsets, or nothing.
 
         Raises:
@@ -57,7 +47,7 @@ class Outbox:
             self._producer = self._make()
         begun = monotonic()
         try:
-            self._transact(self._producer, messages, offsets, group)
+            self._transact(self._producer, results, offsets, group)
         except KafkaException as failure:
             raise self._recover(failure, monotonic() - begun) from failure
 
@@ -68,13 +58,13 @@ class Outbox:
     def _transact(
         self,
         producer: Producer,
-        messages: Iterable[Outgoing],
+        results: Iterable[Outgoing],
         offsets: Sequence[TopicPartition],
         group: Any,
     ) -> None:
         producer.begin_transaction()
-        for message in messages:
-            _produce(producer, message)
+        for each in results:
+            _produce(producer, each)
         _leaving_behind(lambda: producer.send_offsets_to_transaction(list(offsets), group, _TIMEOUT))
         producer.commit_transaction(_TIMEOUT)
 
@@ -143,11 +133,13 @@ def _leaving_behind(call: Callable[[], None]) -> None:
         raise outcome[0]
 
 
-def _produce(producer: Producer, message: Outgoing) -> None:
-    while True:
-        try:
-            producer.produce(message.topic, message.value, key=message.key, timestamp=message.timestamp)
-        except BufferError:  # the local queue is full: wait for the broker to take some of it
-            producer.poll(0.1)
-        else:
-            return
+def _produce(producer: Producer, results: Outgoing) -> None:
+    topic, produce = results.topic, producer.produce
+    for value, key, timestamp in results.messages:
+        while True:
+            try:
+                produce(topic, value, key, timestamp=timestamp)
+            except BufferError:  # the local queue is full: wait for the broker to take some of it
+                producer.poll(0.1)
+            else:
+                break

@@ -11,6 +11,8 @@ from shadowlane.schemas import check_name
 
 KeepFeatures = Literal["disagreements", "all", "none"]
 Start = Literal["earliest", "latest"]
+InputForm = Literal["dicts", "numpy", "pandas", "arrow"]
+GroupProtocol = Literal["classic", "consumer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,36 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
-    """Where the shadow model comes from, and what its user vouches for."""
+    """Where a model comes from, how it wants its input, and what its user vouches for."""
 
     uri: str
     features: tuple[str, ...] = ()
+    input: InputForm | None = None
     allow_pickle: bool = False
     sha256: str | None = None
+    #: Types that a skops file may bring in, beside those that skops trusts itself.
+    trusted: tuple[str, ...] = ()
+    #: How many requests a model over HTTP is asked at once.
+    concurrency: int = 8
+    #: python:package.module:attribute that looks features up before the model is asked.
+    fetch: str | None = None
+    fetch_seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """Where the shadow lives, and what it may take and do there."""
+
+    kind: Literal["process", "none"] = "process"
+    #: One call of the model (a request's, or a batch's) may take this long.
+    call_seconds: float = 30.0
+    load_seconds: float = 300.0
+    memory_bytes: int | None = None
+    #: A model process is replaced after so many requests, or when it has grown by so much.
+    recycle_requests: int | None = None
+    recycle_bytes: int | None = None
+    deny_network: bool = False
+    deny_writes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +74,7 @@ class ErrorCeiling:
 
     ratio: float = 0.5
     after: int = 1000
+    consecutive: int = 500
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio <= 1:
@@ -59,6 +86,15 @@ class ErrorCeiling:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """A share of the requests is answered a second time, to tell noise from change."""
+
+    share: float
+    #: The primary's own model; without one the shadow is asked twice.
+    source: ModelSource | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerPlan:
     """All that a worker needs to know beside Kafka's address."""
 
@@ -66,7 +102,14 @@ class WorkerPlan:
     source: ModelSource
     comparator: Comparator = field(default_factory=Comparator)
     ceiling: ErrorCeiling = field(default_factory=ErrorCeiling)
+    isolation: Isolation = field(default_factory=Isolation)
+    control: Control | None = None
+    #: A replica of the primary: asked where a request came without a prediction.
+    primary: ModelSource | None = None
     batch: bool = False
-    batch_size: int = 500
+    batch_size: int = 2_000
     keep_features: KeepFeatures = "disagreements"
     start: Start = "earliest"
+    group_protocol: GroupProtocol = "classic"
+    #: After SIGTERM what is under way gets this long to finish.
+    grace_seconds: float = 25.0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import Message
@@ -16,15 +17,14 @@ from shadowlane.comparators import Comparator
 from shadowlane.comparators.columns import Outcomes, compare_columns
 from shadowlane.errors import CodecError, Place
 from shadowlane.kafka import place_of
-from shadowlane.replay_worker._outbox import MAX_VALUE_BYTES, Outgoing
+from shadowlane.replay_worker._answers import Answered, numbers
+from shadowlane.replay_worker._outgoing import MAX_VALUE_BYTES, Outgoing, outgoing
 from shadowlane.replay_worker._plan import KeepFeatures, Target, WorkerPlan
-from shadowlane.replay_worker._predict import Answer
 from shadowlane.replay_worker._requests import RequestBatch
-from shadowlane.schemas import Codec, Failure, Prediction, ShadowComparison, ShadowError
+from shadowlane.schemas import Codec, Failure, ShadowComparison, ShadowError
 from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 
 _SCHEMA = arrow_schema(ShadowComparison)
-_PREDICTION = _SCHEMA.field("shadow_prediction").type
 _FROM_REQUEST = (
     "request_id",
     "event_time",
@@ -38,6 +38,8 @@ _RAW_LIMIT = 512 * 1024
 _NO_PRIMARY = Failure("compare", "NoPrimaryPrediction", "the request carries no prediction of the primary")
 _COMPARISONS = ColumnCodec(ShadowComparison)
 _ERRORS = Codec(ShadowError)
+
+Failures = list[tuple[int, Failure]]
 
 
 class Who(NamedTuple):
@@ -53,105 +55,133 @@ class Compared:
     """The answered requests of a batch, and what the comparator said of each."""
 
     requests: RequestBatch
-    answers: Sequence[Answer]
-    shadow: pa.StructArray
+    answers: pa.RecordBatch
+    missing: pa.ListArray
     outcomes: Outcomes
+    memory_mb: float | None
 
 
 def compare(
-    requests: RequestBatch, answers: Sequence[Answer], plan: WorkerPlan, who: Who, topic: str
-) -> tuple[list[Outgoing], list[tuple[int, Failure]]]:
+    requests: RequestBatch, answered: Answered, plan: WorkerPlan, who: Who, topic: str
+) -> tuple[Outgoing, Failures]:
     """Set each answer beside the primary's prediction, as messages; what cannot be is a failure."""
-    bare = requests.columns.column("prediction").is_null().to_pylist()
-    comparable = [answer for answer in answers if not bare[answer.row]]
-    comparisons, failures = _compare_or_halve(requests, comparable, plan, who, topic)
-    return comparisons, failures + [(answer.row, _NO_PRIMARY) for answer in answers if bare[answer.row]]
+    sendable = Outgoing(topic, [])
+    is_bare = requests.columns.column("prediction").is_null().to_numpy(zero_copy_only=False)
+    rows = answered.rows
+    comparable = np.flatnonzero(~is_bare[rows])
+    failures = [(row, _NO_PRIMARY) for row in rows[is_bare[rows]].tolist()]
+    _compare_or_halve(requests, answered, comparable, (plan, who, topic), (sendable, failures))
+    return sendable, failures
 
 
 def _compare_or_halve(
-    requests: RequestBatch, answers: Sequence[Answer], plan: WorkerPlan, who: Who, topic: str
-) -> tuple[list[Outgoing], list[tuple[int, Failure]]]:
+    requests: RequestBatch,
+    answered: Answered,
+    chosen: np.ndarray[Any, Any],
+    how: tuple[WorkerPlan, Who, str],
+    out: tuple[Outgoing, Failures],
+) -> None:
     """All together; where something in them cannot be compared or encoded, halves, until it stands alone."""
+    plan, who, topic = how
+    if not len(chosen):
+        return
     try:
-        return _encode(_compared(requests, answers, plan.comparator), who, plan.keep_features, topic)
+        compared = _compared(requests, answered, chosen, plan.comparator)
+        _encode(compared, who, plan.keep_features, topic, out)
     except Exception as error:
-        if len(answers) <= 1:
-            return [], [(answer.row, Failure.of("compare", error)) for answer in answers]
-    middle = len(answers) // 2
-    first, failures = _compare_or_halve(requests, answers[:middle], plan, who, topic)
-    second, more = _compare_or_halve(requests, answers[middle:], plan, who, topic)
-    return first + second, failures + more
+        if len(chosen) == 1:
+            out[1].append((int(answered.rows[chosen[0]]), Failure.of("compare", error)))
+            return
+        middle = len(chosen) // 2
+        _compare_or_halve(requests, answered, chosen[:middle], how, out)
+        _compare_or_halve(requests, answered, chosen[middle:], how, out)
 
 
-def _compared(requests: RequestBatch, answers: Sequence[Answer], rule: Comparator) -> Compared:
-    answered = requests.select([answer.row for answer in answers])
-    shadow = _prediction_column([answer.prediction for answer in answers])
-    outcomes = compare_columns(rule, answered.columns.column("prediction"), shadow)
-    return Compared(answered, answers, shadow, outcomes)
+def _compared(
+    requests: RequestBatch, answered: Answered, chosen: np.ndarray[Any, Any], rule: Comparator
+) -> Compared:
+    is_all = len(chosen) == answered.answers.num_rows
+    answers = answered.answers if is_all else answered.answers.take(numbers(chosen))
+    rows = answers.column("row").to_numpy()
+    asked = requests.select(rows)
+    missing = answered.missing
+    outcomes = compare_columns(rule, asked.columns.column("prediction"), answers.column("prediction"))
+    return Compared(
+        asked,
+        answers,
+        asked.columns.column("features").field("missing") if missing is None else missing.take(numbers(rows)),
+        outcomes,
+        answered.memory_mb,
+    )
 
 
 def _encode(
-    compared: Compared, who: Who, keep: KeepFeatures, topic: str
-) -> tuple[list[Outgoing], list[tuple[int, Failure]]]:
+    compared: Compared, who: Who, keep: KeepFeatures, topic: str, out: tuple[Outgoing, Failures]
+) -> None:
     """The comparisons under their requests' keys and times; those too large to send are failures."""
-    comparisons, oversize = [], []
     values = _COMPARISONS.encode(comparison_columns(compared, who, keep))
-    for answer, source, value in zip(compared.answers, compared.requests.messages, values, strict=True):
+    sent = outgoing(topic, compared.requests.messages, values).messages
+    if max(map(len, values)) <= MAX_VALUE_BYTES:
+        out[0].messages.extend(sent)
+        return
+    rows = compared.answers.column("row").to_pylist()
+    for row, message, value in zip(rows, sent, values, strict=True):
         if len(value) <= MAX_VALUE_BYTES:
-            comparisons.append(Outgoing(topic, source.key(), value, source.timestamp()[1]))
+            out[0].messages.append(message)
         else:
             size = f"the comparison takes {len(value):,} bytes; at most {MAX_VALUE_BYTES:,} are sent"
-            oversize.append((answer.row, Failure("oversize", "OversizeComparison", size)))
-    return comparisons, oversize
+            out[1].append((row, Failure("oversize", "OversizeComparison", size)))
 
 
 def encode_errors(
     rejects: Sequence[tuple[Message, CodecError]],
     failures: Sequence[tuple[int, Failure]],
     requests: RequestBatch,
+    answered: Answered,
     who: Who,
     topic: str,
-) -> list[Outgoing]:
+) -> Outgoing:
     """The errors as messages: what could not be read, and what the shadow could not answer."""
-    errors = [(source, rejected(source, error, who)) for source, error in rejects]
-    errors += [(requests.messages[row], failed(requests, row, failure, who)) for row, failure in failures]
-    return [
-        Outgoing(topic, source.key(), _ERRORS.encode(error), source.timestamp()[1])
-        for source, error in errors
-    ]
+    sources = [source for source, _ in rejects] + [requests.messages[row] for row, _ in failures]
+    errors = [rejected(source, error, who) for source, error in rejects]
+    errors += [failed(requests, row, failure, answered, who) for row, failure in failures]
+    return outgoing(topic, sources, map(_ERRORS.encode, errors))
 
 
 def comparison_columns(compared: Compared, who: Who, keep: KeepFeatures) -> pa.RecordBatch:
     """The comparisons of a batch, column by column."""
-    requests, source = compared.requests.columns, compared.requests.messages
+    requests, source, answers = compared.requests.columns, compared.requests.messages, compared.answers
     rows = len(source)
-    timings = [answer.timing for answer in compared.answers]
+    features = requests.column("features")
     lag = pc.subtract(pa.scalar(who.now, pa.timestamp("us", tz="UTC")), requests.column("event_time"))
     columns: dict[str, Any] = {
         **{name: requests.column(name) for name in _FROM_REQUEST},
         "shadow": _repeat(who.target.shadow, rows),
         "shadow_version": _repeat(who.target.shadow_version, rows),
         "run": _repeat(who.target.run, rows),
-        "source_topic": [message.topic() for message in source],
-        "source_partition": [message.partition() for message in source],
-        "source_offset": [message.offset() for message in source],
+        "source_topic": _topics(source),
+        "source_partition": numbers(np.fromiter((each.partition() for each in source), np.int32, rows)),
+        "source_offset": numbers(np.fromiter((each.offset() for each in source), np.int64, rows)),
         "primary_prediction": requests.column("prediction"),
         "primary_source": _repeat("observed", rows),
-        "shadow_prediction": compared.shadow,
+        "shadow_prediction": answers.column("prediction"),
         "agreement": compared.outcomes.agreement,
         "difference": compared.outcomes.difference,
         "comparator": compared.outcomes.comparator,
         "primary_latency_ms": requests.column("latency_ms"),
-        "shadow_latency_ms": [timing.latency_ms for timing in timings],
-        "latency_basis": [timing.basis for timing in timings],
-        "shadow_cpu_ms": [timing.cpu_ms for timing in timings],
+        "shadow_latency_ms": answers.column("latency_ms"),
+        "latency_basis": answers.column("basis"),
+        "shadow_cpu_ms": answers.column("cpu_ms"),
+        "shadow_gpu_ms": answers.column("gpu_ms"),
+        "shadow_memory_mb": pa.repeat(pa.scalar(compared.memory_mb, pa.float64()), rows),
         "replay_lag_ms": pc.divide(lag.cast(pa.int64()).cast(pa.float64(), safe=False), 1000.0),
-        "missing_features": requests.column("features").field("missing"),
-        "features": _kept_features(requests.column("features"), compared.outcomes.agreement, keep),
+        "missing_features": compared.missing,
+        "features": _kept_features(features, compared.outcomes.agreement, keep),
+        "fetched": answers.column("fetched"),
+        "traceparent": _trace(requests.column("context")),
         "worker_id": _repeat(who.worker_id, rows),
     }
-    arrays = [_as_array(columns[field.name], field.type) for field in _SCHEMA]
-    return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
+    return pa.RecordBatch.from_arrays([columns[field.name] for field in _SCHEMA], schema=_SCHEMA)
 
 
 def rejected(source: Message, error: CodecError, who: Who) -> ShadowError:
@@ -166,27 +196,22 @@ def rejected(source: Message, error: CodecError, who: Who) -> ShadowError:
     )
 
 
-def failed(requests: RequestBatch, row: int, failure: Failure, who: Who) -> ShadowError:
+def failed(requests: RequestBatch, row: int, failure: Failure, answered: Answered, who: Who) -> ShadowError:
     """The error of a request that the shadow could not answer."""
-    names = (
-        "request_id",
-        "event_time",
-        "model_version",
-        "entity_id",
-        "sampling_rate",
-        "segments",
-        "features",
-    )
-    known = {name: requests.columns.column(name)[row].as_py() for name in names}
+    names = ("request_id", "event_time", "model_version", "entity_id", "sampling_rate")
+    columns = requests.columns
+    missing = columns.column("features").field("missing") if answered.missing is None else answered.missing
     return ShadowError(
         **_common(who, place_of(requests.messages[row])),
-        **{name: known[name] for name in names[:5]},
-        segments=dict(known["segments"]),
-        missing_features=known["features"]["missing"],
+        **{name: columns.column(name)[row].as_py() for name in names},
+        segments=dict(columns.column("segments")[row].as_py()),
+        missing_features=missing[row].as_py(),
         stage=failure.stage,
         error_type=failure.error_type,
         message=failure.message,
         traceback=failure.traceback,
+        attempts=failure.attempts,
+        traceparent=_trace(columns.column("context").slice(row, 1))[0].as_py(),
     )
 
 
@@ -204,23 +229,27 @@ def _common(who: Who, place: Place) -> dict[str, Any]:
     }
 
 
-def _prediction_column(predictions: Sequence[Prediction]) -> pa.StructArray:
-    fields = [_PREDICTION.field(index) for index in range(_PREDICTION.num_fields)]
-    parts = [pa.array([getattr(each, field.name) for each in predictions], field.type) for field in fields]
-    return pa.StructArray.from_arrays(parts, fields=fields)
-
-
 def _kept_features(features: pa.StructArray, agreement: pa.BooleanArray, keep: KeepFeatures) -> pa.Array:
     if keep == "all":
         return features
-    left_out = agreement if keep == "disagreements" else pa.array([True] * len(features), pa.bool_())
+    if keep == "none":
+        return pa.nulls(len(features), features.type)
     fields = [features.type.field(index) for index in range(features.type.num_fields)]
-    return pa.StructArray.from_arrays(features.flatten(), fields=fields, mask=left_out)
+    return pa.StructArray.from_arrays(features.flatten(), fields=fields, mask=agreement)
+
+
+def _trace(context: pa.MapArray) -> pa.StringArray:
+    """The W3C trace in each request's context."""
+    if not len(context.keys):
+        return pa.nulls(len(context), pa.string())
+    return pc.map_lookup(context, pa.scalar("traceparent"), "first")
+
+
+def _topics(source: Sequence[Message]) -> pa.Array:
+    topics = [message.topic() or "" for message in source]
+    same = topics.count(topics[0]) == len(topics)
+    return _repeat(topics[0], len(topics)) if same else pa.array(topics, pa.string())
 
 
 def _repeat(value: str, rows: int) -> pa.Array:
-    return pa.repeat(pa.scalar(value), rows)
-
-
-def _as_array(values: Any, kind: pa.DataType) -> pa.Array:
-    return values if isinstance(values, pa.Array) else pa.array(values, kind)
+    return pa.repeat(pa.scalar(value, pa.string()), rows)

@@ -34,6 +34,11 @@ def batch() -> FeatureBatch:
     return FeatureBatch(pa.array(plain, arrow_schema(ProductionRequest).field("features").type))
 
 
+def predictions(column: pa.StructArray) -> list[Prediction]:
+    """A column of predictions, one by one."""
+    return [Prediction(**each) for each in column.to_pylist()]
+
+
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A user's module with models of several shapes."""
@@ -66,14 +71,14 @@ def test_a_python_model_answers_alone_and_together_alike(
     """A function, a class of single answers and a class of batches serve both forms."""
     model = load_model(ModelSource(f"python:{module}:{attribute}"))
     inputs = model.prepare(batch())
-    assert [model.read(model.one(inputs, row)) for row in (0, 1)] == expected
-    assert [model.read(answer) for answer in model.many(inputs)] == expected
+    assert predictions(model.read_each([model.one(inputs, row) for row in (0, 1)])) == expected
+    assert predictions(model.read_many(model.many(inputs), 2)) == expected
 
 
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("fraud.joblib", "start it with one of python:…, sklearn:…"),
+        ("fraud.joblib", "write it as one of python:package.module:attribute, sklearn:"),
         ("python:nowhere", "write python:package.module:attribute"),
         ("python:nowhere.at.all:predict", "No module named 'nowhere'"),
         ("python:{module}:absent", "has no attribute 'absent'"),
@@ -93,7 +98,7 @@ def test_a_batch_with_too_few_answers_is_an_error(module: str) -> None:
     """A model that answers fewer requests than it was asked is not believed."""
     model = load_model(ModelSource(f"python:{module}:Short"))
     with pytest.raises(ModelError, match="2 requests, but predict gave 0 answers"):
-        model.many(model.prepare(batch()))
+        model.read_many(model.many(model.prepare(batch())), 2)
 
 
 def saved(tmp_path: Path, estimator: Any) -> tuple[str, str]:
@@ -113,8 +118,8 @@ def test_a_classifier_answers_its_likeliest_class(tmp_path: Path) -> None:
         Prediction(label=str(estimator.classes_[row.argmax()]), score=row.max())
         for row in estimator.predict_proba(np.array([[1.0, 2.0], [-3.0, 0.5]]))
     ]
-    assert [model.read(answer) for answer in model.many(inputs)] == expected
-    alone = [model.read(model.one(inputs, row)) for row in (0, 1)]
+    assert predictions(model.read_many(model.many(inputs), 2)) == expected
+    alone = predictions(model.read_each([model.one(inputs, row) for row in (0, 1)]))
     assert [each.label for each in alone] == [each.label for each in expected]
     assert [each.score for each in alone] == pytest.approx([each.score for each in expected])
 
@@ -123,8 +128,8 @@ def test_a_regressor_answers_a_score(tmp_path: Path) -> None:
     """A number is a score, with the features in the order that was named."""
     uri, digest = saved(tmp_path, LinearRegression().fit(np.array([[0, 1], [3, 2], [5, 5]]), [1, 8, 15]))
     model = load_model(ModelSource(uri, ("b", "a"), allow_pickle=True, sha256=digest))
-    (first, _) = model.many(model.prepare(batch()))
-    assert model.read(first).score == pytest.approx(5.0)
+    (first, _) = predictions(model.read_many(model.many(model.prepare(batch())), 2))
+    assert first.score == pytest.approx(5.0)
 
 
 def test_a_pickle_needs_trust_and_the_right_sha256(tmp_path: Path) -> None:
@@ -151,7 +156,7 @@ def test_a_classs_name_is_what_the_primarys_label_would_be(
     estimator = LogisticRegression().fit(np.array([[0.0], [9.0]]), classes)
     uri, digest = saved(tmp_path, estimator)
     model = load_model(ModelSource(uri, ("a",), allow_pickle=True, sha256=digest))
-    labels = {model.read(np.array(row)).label for row in ([1.0, 0.0], [0.0, 1.0])}
+    labels = {each.label for each in predictions(model.read_each([[1.0, 0.0], [0.0, 1.0]]))}
     assert labels == expected == {Prediction.of(value).label for value in map(_whole, classes)}
 
 

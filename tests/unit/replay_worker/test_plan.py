@@ -6,7 +6,7 @@ import pytest
 
 from shadowlane.errors import SettingsError
 from shadowlane.replay_worker import ErrorCeiling, Target
-from shadowlane.replay_worker._worker import Recent
+from shadowlane.replay_worker._tally import Recent
 
 
 def test_no_two_targets_share_a_group() -> None:

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 
 from shadowlane.replay_worker import FeatureBatch
-from shadowlane.replay_worker._models import PythonModel
-from shadowlane.replay_worker._predict import Predictor
-from shadowlane.schemas import ProductionRequest
+from shadowlane.replay_worker._answers import in_order
+from shadowlane.replay_worker.isolation._runner import Runner
+from shadowlane.replay_worker.models._python import PythonModel
+from shadowlane.schemas import Failure, ProductionRequest
 from shadowlane.schemas.columns import arrow_schema
 
 
@@ -55,12 +56,19 @@ def batch(count: int) -> FeatureBatch:
     return FeatureBatch(pa.array(rows, arrow_schema(ProductionRequest).field("features").type))
 
 
+def run(runner: Runner, features: FeatureBatch) -> tuple[list[dict[str, Any]], list[tuple[int, Failure]]]:
+    """All that a runner said of a batch."""
+    chunks = list(runner.run(features))
+    answers = in_order([chunk.answers for chunk in chunks], len(features)).to_pylist()
+    return answers, sorted(failure for chunk in chunks for failure in chunk.failures)
+
+
 @pytest.mark.parametrize("together", [False, True])
 def test_each_request_gets_an_answer_or_a_failure(together: bool) -> None:
     """Whatever the model raises is the failure of the request that caused it, and of no other."""
-    answers, failures = Predictor(PythonModel(Faulty()), batch=together).run(batch(8))
-    assert [answer.row for answer in answers] == [0, 6, 7]
-    assert [answer.prediction.score for answer in answers] == [0.0, 0.6, 0.7]
+    answers, failures = run(Runner(PythonModel(Faulty()), batch=together), batch(8))
+    assert [answer["row"] for answer in answers] == [0, 6, 7]
+    assert [answer["prediction"]["score"] for answer in answers] == [0.0, 0.6, 0.7]
     assert {row: failure.error_type for row, failure in failures} == {
         1: "KeyError", 2: "SystemExit", 3: "KeyboardInterrupt", 4: "Panic", 5: "NoFormError",
     }  # fmt: skip
@@ -69,22 +77,24 @@ def test_each_request_gets_an_answer_or_a_failure(together: bool) -> None:
 
 def test_the_first_calls_are_marked_as_warm_up() -> None:
     """Ten calls after a load are warm-up, those after it are timed alone."""
-    predictor = Predictor(PythonModel(lambda features: features["n"]))
-    first, _ = predictor.run(batch(8))
-    second, _ = predictor.run(batch(8))
-    assert [answer.timing.basis for answer in [*first, *second]] == ["warmup"] * 10 + ["single"] * 6
+    runner = Runner(PythonModel(lambda features: features["n"]))
+    first, _ = run(runner, batch(8))
+    second, _ = run(runner, batch(8))
+    assert [answer["basis"] for answer in [*first, *second]] == ["warmup"] * 10 + ["single"] * 6
 
 
 def test_a_batch_is_amortized_but_for_a_sample() -> None:
     """In batch mode one request in a hundred is timed alone; the rest share the call's time."""
     model: Callable[[dict[str, Any]], object] = lambda features: features["n"]  # noqa: E731
-    predictor = Predictor(PythonModel(model), batch=True)
-    for _ in range(5):
-        answers, failures = predictor.run(batch(250))
+    runner = Runner(PythonModel(model), batch=True)
+    first, _ = run(runner, batch(250))
+    assert {answer["basis"] for answer in first} == {"warmup"}
+    for _ in range(4):
+        answers, failures = run(runner, batch(250))
     assert not failures
-    assert [answer.row for answer in answers] == list(range(250))
-    assert [answer.row for answer in answers if answer.timing.basis == "single"] == [0, 100, 200]
-    shared = {answer.timing.latency_ms for answer in answers if answer.timing.basis == "amortized"}
+    assert [answer["row"] for answer in answers] == list(range(250))
+    assert [answer["row"] for answer in answers if answer["basis"] == "single"] == [0, 100, 200]
+    shared = {answer["latency_ms"] for answer in answers if answer["basis"] == "amortized"}
     assert len(shared) == 1
 
 
@@ -92,7 +102,7 @@ def test_features_that_cannot_be_prepared_fail_each_request(monkeypatch: pytest.
     """A fault before the model is asked is every request's failure, and nothing is lost."""
     broken = PythonModel(Faulty())
     monkeypatch.setattr(broken, "prepare", lambda _features: 1 // 0)
-    answers, failures = Predictor(broken).run(batch(3))
+    answers, failures = run(Runner(broken), batch(3))
     assert not answers
     assert [(row, failure.error_type) for row, failure in failures] == [
         (row, "ZeroDivisionError") for row in range(3)
