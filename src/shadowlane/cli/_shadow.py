@@ -1,0 +1,99 @@
+"""The options that say which model is replayed, how, and how its answers are compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from shadowlane.cli._options import Model, Run, Shadow
+from shadowlane.comparators import Comparator
+
+if TYPE_CHECKING:
+    from shadowlane.replay_worker import ModelSource, WorkerPlan
+
+_MODEL, _COMPARING = "The shadow model", "Comparing"
+
+
+class KeepFeatures(StrEnum):
+    """Which comparisons carry their features."""
+
+    disagreements = "disagreements"
+    all = "all"
+    none = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowOptions:
+    """What `shadowlane worker` and `shadowlane replay` have in common."""
+
+    model: Model
+    shadow: Shadow
+    load: Annotated[
+        str,
+        typer.Option(
+            help="Where the shadow model is: python:package.module:attribute, or sklearn:model.joblib.",
+            rich_help_panel=_MODEL,
+        ),
+    ]
+    shadow_version: Annotated[str, typer.Option(help="The shadow's version.", rich_help_panel=_MODEL)] = ""
+    features: Annotated[
+        str,
+        typer.Option(
+            help="The features in the model's order, with commas, where it does not name them.",
+            rich_help_panel=_MODEL,
+        ),
+    ] = ""
+    allow_pickle: Annotated[
+        bool,
+        typer.Option("--allow-pickle", help="Load a pickle, which runs its code.", rich_help_panel=_MODEL),
+    ] = False
+    sha256: Annotated[str | None, typer.Option(help="The model file's sha256.", rich_help_panel=_MODEL)] = (
+        None
+    )
+    batch: Annotated[
+        bool,
+        typer.Option("--batch", help="Ask the model about many requests at once; latencies are amortized."),
+    ] = False
+    batch_size: Annotated[int, typer.Option(min=1, help="Requests in a transaction, at most.")] = 2_000
+    comparator: Annotated[
+        str,
+        typer.Option(
+            help="When two predictions agree: auto, label, score:0.05, …", rich_help_panel=_COMPARING
+        ),
+    ] = "auto"
+    keep_features: Annotated[
+        KeepFeatures,
+        typer.Option(help="Which comparisons carry their features.", rich_help_panel=_COMPARING),
+    ] = KeepFeatures.disagreements
+    max_error_ratio: Annotated[
+        float, typer.Option(help="Stop when a larger share of requests fails (1: never).")
+    ] = 0.5
+
+    def source(self) -> ModelSource:
+        """Where the shadow comes from."""
+        from shadowlane.replay_worker import ModelSource  # noqa: PLC0415 - its packages come with an extra
+
+        return ModelSource(
+            self.load,
+            features=tuple(filter(None, self.features.split(","))),
+            allow_pickle=self.allow_pickle,
+            sha256=self.sha256,
+        )
+
+    def plan(self, run: Run, *, start: str = "earliest") -> WorkerPlan:
+        """All that a worker needs to know, for a run of this name."""
+        from shadowlane import replay_worker as replay  # noqa: PLC0415 - its packages come with an extra
+
+        return replay.WorkerPlan(
+            target=replay.Target(self.model, self.shadow, self.shadow_version, run),
+            source=self.source(),
+            comparator=Comparator.parse(self.comparator),
+            ceiling=replay.ErrorCeiling(self.max_error_ratio),
+            batch=self.batch,
+            batch_size=self.batch_size,
+            keep_features=self.keep_features.value,
+            start="latest" if start == "latest" else "earliest",
+        )
