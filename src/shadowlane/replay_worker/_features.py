@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from shadowlane.replay_worker._answers import numbers
+from shadowlane.replay_worker._typed_map import TypedMap
+
 _NUMERIC = ("numbers", "integers", "flags")
 _NOT_NUMERIC = ("strings", "vectors", "json")
-_PLAIN = ("numbers", "integers", "flags", "strings", "vectors")
+_KINDS = (*_NUMERIC, *_NOT_NUMERIC)
 
 
 #: What a model that looks at the context is given beside the features.
@@ -52,6 +55,7 @@ class FeatureBatch:
     def __init__(self, features: pa.StructArray, context: pa.RecordBatch | None = None) -> None:
         self.arrow = features
         self._context = context
+        self._maps: dict[str, TypedMap] = {}
 
     def __len__(self) -> int:
         return len(self.arrow)
@@ -85,58 +89,89 @@ class FeatureBatch:
         rows = self._context.to_pylist() if self._context is not None else [{} for _ in range(len(self))]
         return [RequestContext.of(row) for row in rows]
 
+    def kind(self, name: str) -> TypedMap:
+        """All features of one kind, as the event sorts them: numbers, strings, …, missing."""
+        if name not in self._maps:
+            self._maps[name] = TypedMap(self.arrow.field(name))
+        return self._maps[name]
+
     def matrix(self, names: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """One row a request, one column a name; a feature that is not there, or no number, is NaN."""
+        """One row a request, one column a name; a feature that is not there, or no number, is NaN.
+
+        Integers beyond 2**53 become the nearest number that a float can hold.
+        """
         out = np.full((len(self), len(names)), np.nan)
-        column_of = {name: column for column, name in enumerate(names)}
-        for kind in _NUMERIC:
-            _scatter(self.arrow.field(kind), column_of, out)
+        column_of = _column_of(names)
+        for kind in map(self.kind, _NUMERIC):
+            if len(kind.items):
+                values = kind.items.cast(pa.float64(), safe=False).to_numpy()
+                kind.write(column_of, values, out)
         return out
 
     def not_numbers(self, names: Sequence[str]) -> list[str]:
         """Which of these features some request gives as text, a list or nested."""
-        given = {name for kind in _NOT_NUMERIC for name in _keys(self.arrow.field(kind)).unique().to_pylist()}
+        given = {name for kind in _NOT_NUMERIC for name in self.kind(kind).names}
         return sorted(given.intersection(names))
 
     def dicts(self) -> list[dict[str, Any]]:
         """One dict a request, as `Features.to_dict` gives it."""
+        maps = [kind for kind in map(self.kind, _KINDS) if len(kind.items)]
+        nulls = self.kind("missing")
+        if all(kind.width for kind in maps) and not len(nulls.items):
+            return self._same_dicts(maps)
         rows: list[dict[str, Any]] = [{} for _ in range(len(self))]
-        for kind in _PLAIN:
-            _update(rows, self.arrow.field(kind), lambda value: value)
-        _update(rows, self.arrow.field("json"), json.loads)
-        for row, missing in zip(rows, self.arrow.field("missing").to_pylist(), strict=True):
-            row.update(dict.fromkeys(missing))
+        for kind in maps:
+            kind.update(rows, self._values(kind))
+        if len(nulls.items):
+            nulls.update(rows, [None] * len(nulls.items))
         return rows
 
+    def lacking(self, names: Sequence[str]) -> pa.ListArray | None:
+        """For each request what it gave as null, and which of these features it did not give at all.
 
-def _keys(column: pa.MapArray) -> pa.Array:
-    """The names in one typed map of the rows, and of no others of the batch they are a slice of."""
-    first, last = column.offsets[0].as_py(), column.offsets[-1].as_py()
-    return column.keys.slice(first, last - first)
+        None where no request lacks anything.
+        """
+        kinds, nulls = [self.kind(kind) for kind in _KINDS], self.kind("missing")
+        if not len(nulls.items):
+            always = {name for kind in kinds if kind.width for name in kind.names}
+            if always.issuperset(names):
+                return None
+        stated = np.zeros((len(self), len(names)), bool)
+        column_of = _column_of(names)
+        for kind in (*kinds, nulls):
+            kind.mark(column_of, stated)
+        rows, columns = np.nonzero(~stated)
+        if not (len(rows) or len(nulls.items)):
+            return None
+        lacking = pa.concat_arrays([nulls.items, pa.array(names, pa.string()).take(numbers(columns))])
+        rows = np.concatenate([nulls.row_of, rows])
+        ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(self)))]).astype(np.int32)
+        in_order = lacking.take(numbers(np.argsort(rows, kind="stable")))
+        return pa.ListArray.from_arrays(numbers(ends), in_order, type=self.arrow.field("missing").type)
+
+    def unexpected(self, names: Sequence[str]) -> dict[str, int]:
+        """How many requests carried each feature that is none of these."""
+        known, found = set(names), Counter[str]()
+        for kind in map(self.kind, (*_KINDS, "missing")):
+            if not known.issuperset(kind.names):
+                found.update({name: count for name, count in kind.counts().items() if name not in known})
+        return dict(found)
+
+    def _values(self, kind: TypedMap) -> list[Any]:
+        values = kind.values()
+        return [json.loads(value) for value in values] if kind is self._maps.get("json") else values
+
+    def _same_dicts(self, maps: Sequence[TypedMap]) -> list[dict[str, Any]]:
+        """Dicts of requests that all have the same features, each made at one stroke."""
+        if not maps:
+            return [{} for _ in range(len(self))]
+        names = [name for kind in maps for name in kind.names]
+        columns: list[list[Any]] = []
+        for kind in maps:
+            values = self._values(kind)
+            columns += [values[place :: kind.width] for place in range(kind.width)]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _scatter(column: pa.MapArray, column_of: dict[str, int], out: np.ndarray[Any, Any]) -> None:
-    """Write one typed map of each row into the matrix, without touching a row in Python."""
-    offsets = column.offsets.to_numpy()
-    first, last = int(offsets[0]), int(offsets[-1])
-    if first == last:
-        return
-    keys = column.keys.slice(first, last - first).dictionary_encode()
-    known = np.array([column_of.get(name, -1) for name in keys.dictionary.to_pylist()])
-    columns = known[keys.indices.to_numpy()]
-    rows = np.repeat(np.arange(len(column)), np.diff(offsets))
-    values = column.items.slice(first, last - first).cast(pa.float64(), safe=False).to_numpy()
-    wanted = columns >= 0
-    out[rows[wanted], columns[wanted]] = values[wanted]
-
-
-def _update(rows: list[dict[str, Any]], column: pa.MapArray, read: Callable[[Any], Any]) -> None:
-    """Add one typed map of each row to the row's dict; a slice of a batch costs no more than itself."""
-    offsets = column.offsets.to_pylist()
-    first, last = offsets[0], offsets[-1]
-    if first == last:
-        return
-    keys = column.keys.slice(first, last - first).to_pylist()
-    values = [read(value) for value in column.items.slice(first, last - first).to_pylist()]
-    for row, (start, end) in zip(rows, pairwise(offsets), strict=True):
-        row.update(zip(keys[start - first : end - first], values[start - first : end - first], strict=True))
+def _column_of(names: Sequence[str]) -> dict[str, int]:
+    return {name: column for column, name in enumerate(names)}

@@ -16,7 +16,7 @@ from tests_support import request
 
 FEATURES = arrow_schema(ProductionRequest).field("features").type
 
-names = st.sampled_from(["a", "b", "c", "d", "é"])
+names = st.sampled_from(["a", "b", "c", "", "é"])
 values = st.one_of(
     st.none(),
     st.booleans(),
@@ -26,7 +26,13 @@ values = st.one_of(
     st.lists(st.floats(allow_nan=False, width=32), max_size=2),
     st.just({"nested": [1, None]}),
 )
-rows = st.lists(st.dictionaries(names, values, max_size=5), max_size=6)
+unlike = st.lists(st.dictionaries(names, values, max_size=5), max_size=6)
+#: What most services send: the same names in the same order, and of one type each.
+alike = st.lists(
+    st.fixed_dictionaries({"é": st.floats(allow_nan=False), "a": st.integers(0, 9), "": st.text("x")}),
+    max_size=6,
+)
+rows = st.one_of(unlike, alike)
 
 
 def batch_of(dicts: list[dict[str, object]]) -> FeatureBatch:
@@ -55,3 +61,47 @@ def test_the_matrix_holds_each_number_in_the_models_order(dicts: list[dict[str, 
         for row in dicts
     ]
     np.testing.assert_array_equal(matrix, np.array(expected).reshape(len(dicts), 4))
+
+
+@given(rows, st.lists(st.sampled_from(["a", "b", "é", "zz"]), unique=True))
+def test_what_a_request_lacks_is_what_it_gave_as_null_and_what_was_wanted_of_it(
+    dicts: list[dict[str, object]], wanted: list[str]
+) -> None:
+    """Each row names its nulls and the wanted features it does not hold, once; None where none lacks any."""
+    expected = [
+        {name for name, value in row.items() if value is None} | {name for name in wanted if name not in row}
+        for row in dicts
+    ]
+    lacking = batch_of(dicts).lacking(wanted)
+    assert (lacking is None) is (not any(expected))
+    if lacking is not None:
+        assert lacking.type == FEATURES.field("missing").type
+        lists = lacking.to_pylist()
+        assert [set(names) for names in lists] == expected
+        assert [len(names) for names in lists] == [len(names) for names in expected]
+
+
+@given(rows, st.lists(st.sampled_from(["a", "b", "é", "zz"]), unique=True))
+def test_what_nobody_asked_for_is_counted_by_name(dicts: list[dict[str, object]], wanted: list[str]) -> None:
+    """A feature that is none of the wanted ones counts once for each request that carries it, null or not."""
+    expected: dict[str, int] = {}
+    for name in [name for row in dicts for name in row if name not in wanted]:
+        expected[name] = expected.get(name, 0) + 1
+    assert batch_of(dicts).unexpected(wanted) == expected
+
+
+@given(rows)
+def test_what_was_looked_up_for_one_question_serves_the_next(dicts: list[dict[str, object]]) -> None:
+    """Asking the same batch again, and for other things, gives what a new batch gives."""
+    batch = batch_of(dicts)
+    for _ in range(2):
+        assert batch.dicts() == dicts
+        np.testing.assert_array_equal(batch.matrix(["a", "é"]), batch_of(dicts).matrix(["a", "é"]))
+        assert batch.lacking(["a"]) == batch_of(dicts).lacking(["a"])
+
+
+def test_integers_beyond_what_a_float_holds_are_rounded_in_a_matrix() -> None:
+    """2**53 + 1 is no float64; the dicts still have it."""
+    batch = batch_of([{"a": 2**53 + 1}])
+    assert batch.matrix(["a"]).tolist() == [[float(2**53)]]
+    assert batch.dicts() == [{"a": 2**53 + 1}]
