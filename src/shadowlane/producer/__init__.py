@@ -11,8 +11,9 @@ from shadowlane.producer._plan import Limits
 from shadowlane.producer._redaction import Redaction
 from shadowlane.producer._router import ModelRouter, SyncModelRouter
 from shadowlane.producer._router_stats import RouterStats
-from shadowlane.producer._sampling import Rates, Sampling, is_sampled, position
+from shadowlane.producer._sampling import Rates, Sampling, is_sampled
 from shadowlane.producer._stats import Results, Stats
+from shadowlane.schemas import position
 
 __all__ = [
     "Call",

@@ -12,9 +12,9 @@ from typing import Any
 
 from shadowlane.producer._copies import copied, copied_mapping
 from shadowlane.producer._encode import Observation, made_id
-from shadowlane.producer._sampling import Rates, Sampling, position
+from shadowlane.producer._sampling import Rates, Sampling
 from shadowlane.producer._trace import OPENTELEMETRY, with_trace
-from shadowlane.schemas import NoFormError
+from shadowlane.schemas import NoFormError, position
 
 # What a named tuple's own constructor does in the end, in half its time.
 _observation: Callable[[tuple[Any, ...]], Observation] = partial(tuple.__new__, Observation)

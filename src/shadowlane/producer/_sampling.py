@@ -19,18 +19,12 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 from numbers import Real
 from pathlib import Path
 from typing import Any
 
 from shadowlane.errors import SettingsError
-from shadowlane.schemas import label_text, plain_value
-
-
-def position(key: str) -> float:
-    """Where a key lies in [0, 1), in each process and language the same."""
-    return (int.from_bytes(sha256(key.encode()).digest()[:8]) >> 11) * 2.0**-53
+from shadowlane.schemas import label_text, plain_value, position
 
 
 def is_sampled(key: str, rate: float) -> bool:

@@ -14,6 +14,9 @@ Start = Literal["earliest", "latest"]
 InputForm = Literal["dicts", "numpy", "pandas", "arrow"]
 GroupProtocol = Literal["classic", "consumer"]
 
+#: The run of second answers, beside the run `live`; beside another it is what that run's name ends with.
+CONTROL = "control"
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -32,6 +35,12 @@ class Target:
     def group(self) -> str:
         """The consumer group that shares this work; no name holds a colon, so no two groups meet."""
         return f"shadowlane:{self.model}:{self.shadow}:{self.run}"
+
+    @property
+    def control(self) -> str:
+        """The run that second answers are counted under."""
+        name = CONTROL if self.run == "live" else f"{self.run}-{CONTROL}"
+        return check_name("control run", name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,10 @@ class Control:
     share: float
     #: The primary's own model; without one the shadow is asked twice.
     source: ModelSource | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 < self.share <= 1:
+            raise SettingsError(f"control {self.share}: use a share of the requests above 0, up to 1")
 
 
 @dataclass(frozen=True, slots=True)

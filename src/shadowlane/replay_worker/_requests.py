@@ -20,6 +20,9 @@ from shadowlane.schemas.columns import ColumnCodec
 
 _CODEC = ColumnCodec(ProductionRequest)
 
+#: A column beside a request's own, once the worker has put a prediction in the primary's place.
+PRIMARY_SOURCE = "primary_source"
+
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 

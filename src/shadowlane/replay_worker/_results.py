@@ -20,7 +20,7 @@ from shadowlane.kafka import place_of
 from shadowlane.replay_worker._answers import Answered, numbers
 from shadowlane.replay_worker._outgoing import MAX_VALUE_BYTES, Outgoing, outgoing
 from shadowlane.replay_worker._plan import KeepFeatures, Target, WorkerPlan
-from shadowlane.replay_worker._requests import RequestBatch
+from shadowlane.replay_worker._requests import PRIMARY_SOURCE, RequestBatch
 from shadowlane.schemas import Codec, Failure, ShadowComparison, ShadowError
 from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 
@@ -163,7 +163,7 @@ def comparison_columns(compared: Compared, who: Who, keep: KeepFeatures) -> pa.R
         "source_partition": numbers(np.fromiter((each.partition() for each in source), np.int32, rows)),
         "source_offset": numbers(np.fromiter((each.offset() for each in source), np.int64, rows)),
         "primary_prediction": requests.column("prediction"),
-        "primary_source": _repeat("observed", rows),
+        "primary_source": _primary_source(requests),
         "shadow_prediction": answers.column("prediction"),
         "agreement": compared.outcomes.agreement,
         "difference": compared.outcomes.difference,
@@ -236,6 +236,13 @@ def _kept_features(features: pa.StructArray, agreement: pa.BooleanArray, keep: K
         return pa.nulls(len(features), features.type)
     fields = [features.type.field(index) for index in range(features.type.num_fields)]
     return pa.StructArray.from_arrays(features.flatten(), fields=fields, mask=agreement)
+
+
+def _primary_source(requests: pa.RecordBatch) -> pa.StringArray:
+    """Whether the service told the primary's prediction, or a replica of the primary was asked."""
+    if PRIMARY_SOURCE in requests.schema.names:
+        return requests.column(PRIMARY_SOURCE)
+    return _repeat("observed", requests.num_rows)
 
 
 def _trace(context: pa.MapArray) -> pa.StringArray:

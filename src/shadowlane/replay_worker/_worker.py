@@ -14,10 +14,9 @@ from shadowlane.errors import BrokerUnreachableError, ModelError, TransactionAbo
 from shadowlane.kafka import TopicNames, require_topics
 from shadowlane.replay_worker._outbox import MovedOnError, Outbox
 from shadowlane.replay_worker._plan import WorkerPlan
-from shadowlane.replay_worker._replay import Replay
+from shadowlane.replay_worker._replay import Replay, open_replay
 from shadowlane.replay_worker._source import LiveSource, next_offsets
 from shadowlane.replay_worker._tally import Recent, Tally
-from shadowlane.replay_worker.isolation import open_host
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -72,15 +71,11 @@ def run_worker(
         ModelError: the model cannot be loaded, or fails for too many requests.
         FencedError: another worker runs under the same id.
     """
-    shadow = open_host(plan.source, plan.isolation, batch=plan.batch, wait=stop.wait)
-    try:
-        topics = TopicNames(kafka.topic_prefix)
+    topics = TopicNames(kafka.topic_prefix)
+    with open_replay(plan, topics, worker_id, stop.wait) as replay:
         require_topics(kafka, [topics.requests], stop)
-        replay = Replay(plan, shadow, topics, worker_id)
         outbox = Outbox(kafka, f"{topics.prefix}{plan.target.group}.{worker_id}")
         return run_loop(plan, LiveSource(plan, kafka, topics.requests, stop), replay, outbox, stop, tick)
-    finally:
-        shadow.close()
 
 
 def run_loop(

@@ -20,6 +20,7 @@ from shadowlane.schemas._framing import Frame, read_frame, registered_header, si
 from shadowlane.schemas._names import check_name
 from shadowlane.schemas._plain import NoFormError, not_unicode
 from shadowlane.schemas._plain import read as plain_value
+from shadowlane.schemas._position import position
 from shadowlane.schemas._values import Features, Prediction, SamplingRates, as_mapping, label_text
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "label_text",
     "not_unicode",
     "plain_value",
+    "position",
     "read_frame",
     "registered_header",
     "single_object_header",
