@@ -4,25 +4,89 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shadowlane.replay_worker._histogram import SECONDS, SIZES, Histogram
+
+_seconds = partial(Histogram, SECONDS)
+_MILLISECONDS = 1000.0
+#: So many names of features are counted apart, and so much of each is kept: names come from data.
+_NAMES, _NAME_LENGTH = 500, 100
+_OTHER = "…other"
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counts of what is committed, and of what happened beside it."""
+    """Counts of what is committed, and of what happened beside it: plain numbers, fit to be sent."""
 
     requests: int = 0
     compared: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     #: Requests that retention deleted before they were read.
     lost: int = 0
+    #: Messages of other models, which were not for us.
+    skipped: int = 0
     missing_features: Counter[str] = field(default_factory=Counter)
     unexpected_features: Counter[str] = field(default_factory=Counter)
+    #: How often the model's process was started again.
     restarts: int = 0
+    #: Attempts of the model to write or to connect that were denied, by kind.
+    denied: Counter[str] = field(default_factory=Counter)
+    #: Peak memory of the model's process.
+    memory_mb: float | None = None
+    #: How long the model took to answer, by the basis of the figure.
+    predict: dict[str, Histogram] = field(default_factory=dict)
+    batch_sizes: Histogram = field(default_factory=partial(Histogram, SIZES))
+    batch_seconds: Histogram = field(default_factory=_seconds)
+    transaction_seconds: Histogram = field(default_factory=_seconds)
+    #: Transactions that were aborted; their batches were done again.
+    aborted: int = 0
+    #: The partitions that are ours now, and how many messages wait in each; None: nobody knows yet.
+    waiting: dict[int, int | None] = field(default_factory=dict)
+    #: The time (seconds since 1970) of the last message that was dealt with, by partition.
+    reached: dict[int, float] = field(default_factory=dict)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def failed(self) -> int:
         """Requests that became an error."""
         return self.errors.total()
+
+    def time(self, answers: pa.RecordBatch) -> None:
+        """Take in how long the model took for each answer."""
+        bases, latency = answers.column("basis"), answers.column("latency_ms")
+        for basis in bases.unique().drop_null().to_pylist():
+            chosen = latency.filter(pc.equal(bases, basis)).drop_null().to_numpy()
+            self.predict.setdefault(basis, _seconds()).add(chosen / _MILLISECONDS)
+
+    def merge(self, other: Tally) -> None:
+        """Take in what another worker of the same work has done."""
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for histogram in ("batch_sizes", "batch_seconds", "transaction_seconds"):
+            getattr(self, histogram).merge(getattr(other, histogram))
+        for basis, each in other.predict.items():
+            self.predict.setdefault(basis, _seconds()).merge(each)
+        self.waiting |= other.waiting
+        self.reached |= other.reached
+        self.memory_mb = max(filter(None, (self.memory_mb, other.memory_mb)), default=None)
+
+
+_SUMS = (
+    *("requests", "compared", "errors", "lost", "skipped", "restarts", "denied", "aborted"),
+    *("missing_features", "unexpected_features"),
+)
+
+
+def count_names(counts: Counter[str], found: dict[str, int]) -> None:
+    """Count these names of features too; past so many that nobody would read them, together."""
+    for name, count in found.items():
+        short = name[:_NAME_LENGTH]
+        counts[short if short in counts or len(counts) < _NAMES else _OTHER] += count
 
 
 class Recent:
