@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
+from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._options import BootstrapServers, Config, Run, settings
 from shadowlane.cli._shadow import ShadowOptions
@@ -13,10 +15,12 @@ from shadowlane.errors import SettingsError
 from shadowlane.process import stopped_by_signals
 
 
-@with_options(shadow=ShadowOptions)
+@with_options(shadow=ShadowOptions, primary=PrimaryOptions, control=ControlOptions)
 def worker(
     *,
     shadow: ShadowOptions,
+    primary: PrimaryOptions,
+    control: ControlOptions,
     run: Run = "live",
     processes: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
     latest: Annotated[
@@ -42,6 +46,7 @@ def worker(
     if worker_id and processes > 1:
         raise SettingsError("--worker-id names one worker; with --processes, ids are made from the host")
     plan = shadow.plan(run, start="latest" if latest else "earliest")
+    plan = replace(plan, primary=primary.source(), control=control.value(primary.source()))
     kafka = settings(bootstrap_servers, config=config).kafka
     with stopped_by_signals() as stop:
         if processes == 1:
