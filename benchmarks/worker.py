@@ -1,14 +1,18 @@
 """What replaying a request costs: CPU a message, as a ratio to the floor of the same run.
 
 The floor consumes a batch and produces the same bytes. The naive loop polls a message, decodes it with
-fastavro, asks the model, encodes and produces. All read the same 150,000 requests of 20 features from an
-embedded Apache Kafka, with a model that does next to nothing.
+fastavro, asks the model, encodes and produces. All read the same requests of 20 features from an embedded
+Apache Kafka, with a model that does next to nothing. The model's process counts as the worker does, and
+what starting costs is left out: the clock runs from the first tenth of the requests to the last.
 
-    python benchmarks/worker.py
+    python benchmarks/worker.py [--rounds 3] [--count 200000]
 """
 
 from __future__ import annotations
 
+import argparse
+import os
+import statistics
 import sys
 import tempfile
 import time
@@ -16,7 +20,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 from confluent_kafka import Consumer, Producer
 
@@ -30,31 +33,61 @@ from shadowlane.kafka import (
     make_consumer,
     make_producer,
 )
-from shadowlane.replay_worker import ModelSource, Tally, Target, WorkerPlan, run_worker
+from shadowlane.replay_worker import Isolation, ModelSource, Tally, Target, WorkerPlan, run_worker
 from shadowlane.schemas import Codec, Features, Prediction, ProductionRequest, ShadowComparison
 
-COUNT = 150_000
 TOPICS = TopicNames()
+TICKS = os.sysconf("SC_CLK_TCK")
 MODEL = """
 def one(features):
     return features["f0"]
 
 class Together:
     def predict(self, batch):
-        return batch.matrix(["f0"])[:, 0]
+        return batch.matrix([f"f{index}" for index in range(20)])[:, 0]
 """
 
 
-def fill(kafka: KafkaSettings) -> None:
+class Clock:
+    """Processor time of this process and its children, from a tenth of the work to its end."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._begun: tuple[float, int] | None = None
+        self.done = False
+        self.micros = 0.0
+
+    def at(self, requests: int) -> None:
+        """So many are done."""
+        if self._begun is None and requests >= self._count // 10:
+            self._begun = (_cpu(), requests)
+        if self._begun is not None and not self.done and requests >= self._count:
+            cpu, since = self._begun
+            self.micros = (_cpu() - cpu) / (requests - since) * 1e6
+            self.done = True
+
+
+def _cpu() -> float:
+    """Of all threads, and of the processes that this one started."""
+    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    theirs = [
+        Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        for pid in children
+        if b"isolation._child" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+    return time.process_time() + sum(int(tick) for pair in theirs for tick in pair) / TICKS
+
+
+def fill(kafka: KafkaSettings, count: int) -> None:
     """Publish the requests that everyone reads."""
     producer, codec = make_producer(kafka, **{"linger.ms": 20}), Codec(ProductionRequest)
-    for number in range(COUNT):
+    for number in range(count):
         event = ProductionRequest(
             request_id=f"r{number}",
             event_time=datetime.now(UTC),
             model="bench",
-            features=Features(numbers={f"f{index}": number / COUNT + index for index in range(20)}),
-            prediction=Prediction(score=number / COUNT),
+            features=Features(numbers={f"f{index}": number / count + index for index in range(20)}),
+            prediction=Prediction(score=number / count),
             latency_ms=1.0,
         )
         producer.produce(TOPICS.requests, codec.encode(event), key=event.request_id)
@@ -62,23 +95,24 @@ def fill(kafka: KafkaSettings) -> None:
     producer.flush()
 
 
-def floor(consumer: Consumer, producer: Producer) -> None:
+def floor(consumer: Consumer, producer: Producer, clock: Clock) -> None:
     """Consume a batch, produce the same bytes."""
     done = 0
-    while done < COUNT:
+    while not clock.done:
         messages = consumer.consume(500, 0.05)
         for message in messages:
             producer.produce(TOPICS.comparisons, message.value(), key=message.key())
         producer.poll(0)
         done += len(messages)
+        clock.at(done)
     producer.flush()
 
 
-def naive(consumer: Consumer, producer: Producer) -> None:
+def naive(consumer: Consumer, producer: Producer, clock: Clock) -> None:
     """A message at a time, each with fastavro."""
     requests, comparisons, rule = Codec(ProductionRequest), Codec(ShadowComparison), Comparator()
     done = 0
-    while done < COUNT:
+    while not clock.done:
         message = consumer.poll(1)
         if message is None:
             continue
@@ -104,56 +138,84 @@ def naive(consumer: Consumer, producer: Producer) -> None:
         producer.produce(TOPICS.comparisons, comparisons.encode(comparison), key=message.key())
         producer.poll(0)
         done += 1
+        clock.at(done)
     producer.flush()
 
 
-def cpu(work: Callable[[], Any]) -> float:
-    """Processor time of this process, in microseconds a message."""
-    before = time.process_time()
-    work()
-    return (time.process_time() - before) / COUNT * 1e6
-
-
-def by_hand(kafka: KafkaSettings, name: str, work: Callable[[Consumer, Producer], None]) -> float:
-    """A loop of this file's."""
-    consumer, producer = make_consumer(kafka, name), make_producer(kafka, **{"linger.ms": 5})
+def by_hand(kafka: KafkaSettings, work: Callable[[Consumer, Producer, Clock], None], count: int) -> float:
+    """A loop of this file's, in microseconds a message."""
+    consumer = make_consumer(kafka, f"{work.__name__}-{time.monotonic_ns()}")
+    producer, clock = make_producer(kafka, **{"linger.ms": 5}), Clock(count)
     consumer.subscribe([TOPICS.requests])
     try:
-        return cpu(lambda: work(consumer, producer))
+        work(consumer, producer, clock)
     finally:
         consumer.close()
+    return clock.micros
 
 
-def by_worker(kafka: KafkaSettings, name: str, model: str, *, batch: bool) -> float:
+def by_worker(kafka: KafkaSettings, plan: WorkerPlan, count: int) -> float:
     """The replay worker, transactions included."""
-    plan = WorkerPlan(Target("bench", name), ModelSource(f"python:bench_model:{model}"), batch=batch)
-    stop = Event()
+    stop, clock = Event(), Clock(count)
 
     def tick(tally: Tally) -> None:
-        if tally.requests >= COUNT:
+        clock.at(tally.requests)
+        if clock.done:
             stop.set()
 
-    return cpu(lambda: run_worker(plan, kafka, name, stop=stop, tick=tick))
+    run_worker(plan, kafka, "bench", stop=stop, tick=tick)
+    return clock.micros
+
+
+def plan(attribute: str, *, batch: bool, isolated: bool) -> WorkerPlan:
+    """A worker that starts at the beginning, as it has a name that nobody had."""
+    return WorkerPlan(
+        Target("bench", f"s{time.monotonic_ns()}"),
+        ModelSource(f"python:bench_model:{attribute}"),
+        isolation=Isolation("process" if isolated else "none"),
+        batch=batch,
+    )
 
 
 def main() -> None:
-    """Print the table."""
+    """Print the table: the median of the rounds, and of the ratios within each round."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=200_000)
+    parser.add_argument("--only", default="", help="rows whose name holds this")
+    args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "bench_model.py").write_text(MODEL)
         sys.path.insert(0, folder)
         with EmbeddedKafka(Path(folder, "kafka")) as embedded:
             kafka = KafkaSettings(embedded.bootstrap_servers)
             create_topics(kafka, default_specs(TOPICS, 3))
-            fill(kafka)
-            figures = {
-                "floor: pass through": by_hand(kafka, "floor", floor),
-                "worker, --batch": by_worker(kafka, "batch", "Together", batch=True),
-                "worker, a request at a time": by_worker(kafka, "single", "one", batch=False),
-                "naive loop": by_hand(kafka, "naive", naive),
+            fill(kafka, args.count)
+            rows: dict[str, Callable[[], float]] = {
+                "worker --batch --isolation none": lambda: by_worker(
+                    kafka, plan("Together", batch=True, isolated=False), args.count
+                ),
+                "worker --batch": lambda: by_worker(
+                    kafka, plan("Together", batch=True, isolated=True), args.count
+                ),
+                "worker --isolation none": lambda: by_worker(
+                    kafka, plan("one", batch=False, isolated=False), args.count
+                ),
+                "worker": lambda: by_worker(kafka, plan("one", batch=False, isolated=True), args.count),
+                "naive loop": lambda: by_hand(kafka, naive, args.count),
             }
-    base = figures["floor: pass through"]
-    for name, figure in figures.items():
-        print(f"{name:30} {figure:7.2f} µs CPU a message   {figure / base:6.2f} times the floor")
+            rows = {name: row for name, row in rows.items() if args.only in name}
+            rounds = []
+            for _ in range(args.rounds):
+                base = by_hand(kafka, floor, args.count)
+                rounds.append({"floor: pass through": base} | {name: row() for name, row in rows.items()})
+    for name in rounds[0]:
+        figures = [each[name] for each in rounds]
+        ratios = sorted(each[name] / each["floor: pass through"] for each in rounds)
+        print(
+            f"{name:32} {statistics.median(figures):7.2f} µs CPU a message   "
+            f"{statistics.median(ratios):6.2f} times the floor ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
 
 
 if __name__ == "__main__":

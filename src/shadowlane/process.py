@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
+import gc
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,6 +23,8 @@ _PARENT_SECONDS = 0.5
 # Longer than a fleet gives its workers: it must get to end them before it is ended itself.
 _ALONE_SECONDS = 40.0
 _STDERR = 2
+_SIGNAL_AT_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
+_OBJECTS = 100_000
 
 
 class Heartbeat:
@@ -37,6 +42,23 @@ class Heartbeat:
             with suppress(OSError):  # a full disk must not end what works
                 self._path.touch()
             self._last = now
+
+
+@contextmanager
+def rare_collections() -> Iterator[None]:
+    """Let Python look for circular garbage seldom, for a loop that holds thousands of objects and makes none.
+
+    By default it looks each 700 objects, which over batches of messages takes a tenth of the loop's time.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_OBJECTS, *before[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 @contextmanager
@@ -64,6 +86,17 @@ def stopped_by_signals(*signals: signal.Signals) -> Iterator[Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the system kill this process when its parent is gone, where it can (Linux).
+
+    For who cannot be told to leave: foreign code may hold the interpreter.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SIGNAL_AT_PARENTS_DEATH, signal.SIGKILL)
+    if os.getppid() != parent:  # gone already
+        os._exit(1)
 
 
 def leave_with_parent(parent: int, grace: float = _ALONE_SECONDS) -> None:

@@ -57,7 +57,7 @@ class ShadowOptions:
         bool,
         typer.Option("--batch", help="Ask the model about many requests at once; latencies are amortized."),
     ] = False
-    batch_size: Annotated[int, typer.Option(min=1, help="Requests in a transaction, at most.")] = 2_000
+    batch_size: Annotated[int, typer.Option(min=1, help="Requests in a transaction, at most.")] = 5_000
     comparator: Annotated[
         str,
         typer.Option(

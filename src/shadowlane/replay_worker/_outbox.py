@@ -135,10 +135,10 @@ def _leaving_behind(call: Callable[[], None]) -> None:
 
 def _produce(producer: Producer, results: Outgoing) -> None:
     topic, produce = results.topic, producer.produce
-    for value, key, timestamp in results.messages:
+    for source, value in zip(results.sources, results.values, strict=True):
         while True:
             try:
-                produce(topic, value, key, timestamp=timestamp)
+                produce(topic, value, source.key(), timestamp=source.timestamp()[1])
             except BufferError:  # the local queue is full: wait for the broker to take some of it
                 producer.poll(0.1)
             else:

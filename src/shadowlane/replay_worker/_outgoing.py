@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
-
-from confluent_kafka import Message
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 #: The largest message that is sent; the topics take 8 MiB.
 MAX_VALUE_BYTES = 7_500_000
 
 
+class Origin(Protocol):
+    """What a result came of: a Kafka message, or an `Envelope` made for it."""
+
+    def key(self) -> bytes | None:
+        """The key it is sent under."""
+        ...
+
+    def timestamp(self) -> tuple[int, int]:
+        """The time it is sent with: its kind and its milliseconds."""
+        ...
+
+
+class Envelope(NamedTuple):
+    """Key and time of what came of no message."""
+
+    under: bytes | None
+    milliseconds: int
+
+    def key(self) -> bytes | None:
+        """The key."""
+        return self.under
+
+    def timestamp(self) -> tuple[int, int]:
+        """The time."""
+        return 1, self.milliseconds
+
+
 class Outgoing(NamedTuple):
-    """What goes to one topic: for each message its value, key and time."""
+    """What goes to one topic: each value under the key and time of the request that it came of."""
 
     topic: str
-    messages: list[tuple[bytes, bytes | None, int]]
+    sources: Sequence[Origin]
+    values: Sequence[bytes]
 
-
-def outgoing(topic: str, sources: Iterable[Message], values: Iterable[bytes]) -> Outgoing:
-    """Results under the keys and times of the requests that they came of."""
-    return Outgoing(
-        topic,
-        [(value, source.key(), source.timestamp()[1]) for source, value in zip(sources, values, strict=True)],
-    )
+    def __len__(self) -> int:
+        return len(self.values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Literal
 
 from shadowlane.comparators import Comparator
@@ -54,11 +55,13 @@ class ModelSource:
     sha256: str | None = None
     #: Types that a skops file may bring in, beside those that skops trusts itself.
     trusted: tuple[str, ...] = ()
-    #: How many requests a model over HTTP is asked at once.
+    #: How many requests a model over HTTP is asked at once, and for how many features are fetched at once.
     concurrency: int = 8
     #: python:package.module:attribute that looks features up before the model is asked.
     fetch: str | None = None
     fetch_seconds: float = 2.0
+    #: `Isolation.call_seconds`, for models that keep to a time limit themselves.
+    call_seconds: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,18 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeRange:
+    """From a time up to, and without, another; None: open."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+    def holds(self, moment: datetime) -> bool:
+        """Whether a moment lies in it."""
+        return (self.start is None or self.start <= moment) and (self.end is None or moment < self.end)
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerPlan:
     """All that a worker needs to know beside Kafka's address."""
 
@@ -120,8 +135,10 @@ class WorkerPlan:
     #: A replica of the primary: asked where a request came without a prediction.
     primary: ModelSource | None = None
     batch: bool = False
-    batch_size: int = 2_000
+    batch_size: int = 5_000
     keep_features: KeepFeatures = "disagreements"
+    #: Requests of another time are left out.
+    window: TimeRange = TimeRange()
     start: Start = "earliest"
     group_protocol: GroupProtocol = "classic"
     #: After SIGTERM what is under way gets this long to finish.

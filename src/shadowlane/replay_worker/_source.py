@@ -1,51 +1,59 @@
-"""Where a live worker reads: its share of the group's partitions, from where the group left them."""
+"""Where a live worker reads: its share of the group's partitions, from where the group left them.
+
+Callbacks of the group run only inside `consume()`, in the loop's own thread: a batch that is under way
+keeps its partitions until it is committed or given up. Where the group has taken them away meanwhile,
+its generation has moved on and Kafka refuses the batch's transaction whole.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from threading import Event as Flag
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
-from tenacity import (
-    Retrying,
-    before_sleep_log,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_when_event_set,
-    wait_exponential_jitter,
-)
 
-from shadowlane.errors import (
-    BrokerUnreachableError,
-    FencedError,
-    KafkaFailedError,
-    NotAuthorizedError,
-    TopicMissingError,
-)
+from shadowlane.errors import FencedError, KafkaFailedError, NotAuthorizedError, TopicMissingError
 from shadowlane.kafka import close_consumer, make_consumer, mapped, place_of, to_error
-from shadowlane.replay_worker._plan import WorkerPlan
+from shadowlane.replay_worker._outbox import MovedOnError
+from shadowlane.replay_worker._plan import Start, WorkerPlan
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
 # `consume(n, t)` waits the whole t unless n messages came: short enough that nobody waits for results.
 _POLL_SECONDS = 0.05
-_TIMEOUT = 30.0
 # Between two tries a worker that was told to stop gets to leave.
 _TRY_SECONDS = 5.0
-_RETRY_SECONDS = 10.0
+_AGAIN_SECONDS = 1.0
+# What a round may take beside the model's own limits: a batch that is cut, the rest before a model's
+# process is started again, a transaction that fails and a new producer; and the default, where that is more.
+_ROUND_SECONDS = 150.0
+_LEAST_POLL_SECONDS = 300.0
+
+#: What of the user's `[kafka.client]` this consumer cannot follow: requests would be lost or doubled.
+_NOT_FOR_US = {"auto.offset.reset", "enable.auto.commit", "isolation.level", "partition.assignment.strategy"}
+#: What the protocol `consumer` leaves to the broker (KIP-848); librdkafka refuses it.
+_CLASSIC = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"}
+
+Spot = tuple[str | None, int | None]
 
 
 class LiveSource:
     """A member of the group that shares the live work."""
 
     def __init__(self, plan: WorkerPlan, kafka: KafkaSettings, topic: str, stop: Flag) -> None:
-        group = kafka.topic_prefix + plan.target.group
-        self._stop = stop
-        self._consumer = make_consumer(kafka, group, **_config(plan))
-        self._consumer.subscribe([topic], on_assign=_pin if plan.start == "latest" else _as_it_is)
+        self._stop, self._start = stop, plan.start
+        self._group = kafka.topic_prefix + plan.target.group
+        #: Partitions of ours whose position is to be found anew, and whether we had one before.
+        self._adrift: dict[Spot, bool] = {}
+        self._gone: set[Spot] = set()
+        #: Requests that retention deleted before they were read.
+        self.lost = 0
+        self._consumer = make_consumer(_usable(kafka, plan), self._group, **_config(kafka, plan))
+        self._consumer.subscribe([topic], on_assign=_say, on_revoke=self._let_go, on_lost=self._let_go)
 
     @property
     def finished(self) -> bool:
@@ -54,67 +62,174 @@ class LiveSource:
 
     def take(self, size: int) -> list[Message]:
         """The next messages, so many at most; perhaps none yet."""
+        if self._adrift:
+            self._find()
+        unusable = set(self._adrift)
+        self._gone.clear()
         with mapped("reading requests"):
             messages = self._consumer.consume(size, _POLL_SECONDS)
-        for message in messages:
-            error = message.error()
-            if error is not None and error.name() == "_MAX_POLL_EXCEEDED":
-                log.warning("a batch outlasted the group's patience; joining it again")
-            elif error is not None:
-                _raise_or_say(to_error(error, "reading requests"), fatal=error.fatal())
-        return [message for message in messages if message.error() is None]
+        if self._gone:  # the group took partitions away, perhaps after their messages were collected
+            unusable |= self._gone
+            self._adrift |= dict.fromkeys(self._gone & _spots(self._consumer.assignment()), True)
+        if unusable:
+            messages = [message for message in messages if _spot(message) not in unusable]
+        return [message for message in messages if message.error() is None or self._heed(message)]
 
     def group(self) -> Any:
-        """Under which membership the offsets move."""
-        return self._consumer.consumer_group_metadata()
+        """Under which membership the offsets move.
+
+        Raises:
+            MovedOnError: the group has thrown us out; Kafka would take offsets from nobody, unchecked.
+        """
+        membership = self._consumer.consumer_group_metadata()
+        if not self._consumer.memberid():
+            raise MovedOnError("the group went on without this worker; what was under way is done again")
+        return membership
 
     def go_back(self, rest: Sequence[Message]) -> None:
         """Read these again, next time: they were taken, but are not dealt with."""
-        with mapped("going back to what is left of a batch"):
-            for (topic, partition), offset in _firsts(rest).items():
-                self._consumer.seek(TopicPartition(topic, partition, offset))
+        self._adrift |= dict.fromkeys(map(_spot, rest), True)
 
     def rewind(self, batch: Sequence[Message]) -> None:
-        """Go back to where the batch began, or to the last commit where that came through after all.
+        """Go back to the last commit, be it before this batch or, where that came through after all, behind.
 
-        Only the broker knows which; while it does not answer, wait for it, unless told to stop.
+        Only the broker knows which: until it has said so, nothing of these partitions is read.
         """
-        if self._stop.is_set():  # whoever is next goes back to the commit
-            return
-        _patiently(lambda: _seek_back(self._consumer, batch), self._stop)
+        self.go_back(batch)
 
     def close(self) -> None:
-        """Leave the group."""
-        close_consumer(self._consumer)
+        """Leave the group: the others have our partitions at once."""
+        with mapped("leaving the group"):
+            close_consumer(self._consumer)
+
+    def _let_go(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """These are another worker's now; should they come back, it is with a position from the commit."""
+        self._gone |= _spots(partitions)
+        for spot in _spots(partitions):
+            self._adrift.pop(spot, None)
+
+    def _heed(self, message: Message) -> bool:
+        """Do what an error asks for, and leave it out."""
+        error = message.error()
+        assert error is not None
+        if error.name() == "_AUTO_OFFSET_RESET":
+            self._adrift.setdefault(_spot(message), message.offset() is not None)
+        elif error.name() == "_MAX_POLL_EXCEEDED":
+            log.warning("a batch outlasted the group's patience; joining it again")
+        else:
+            _raise_or_say(to_error(error, "reading requests"), fatal=error.fatal())
+        return False
+
+    def _find(self) -> None:
+        """Go to where each partition is to be read on; one that cannot be asked for now is tried again."""
+        ours = _spots(self._consumer.assignment())
+        try:
+            for spot, had_position in list(self._adrift.items()):
+                if spot in ours:
+                    self._place(spot, had_position=had_position)
+                del self._adrift[spot]
+        except KafkaException as failure:
+            error = failure.args[0]
+            _raise_or_say(to_error(error, "looking for where to read on"), fatal=error.fatal())
+            self._stop.wait(_AGAIN_SECONDS)
+
+    def _place(self, spot: Spot, *, had_position: bool) -> None:
+        here = TopicPartition(spot[0] or "", spot[1] or 0)
+        (committed,) = self._consumer.committed([here], timeout=_TRY_SECONDS)
+        if committed.error is not None:
+            raise KafkaException(committed.error)
+        first, end = self._consumer.get_watermark_offsets(here, timeout=_TRY_SECONDS)
+        here.offset, lost, words = where_to_read(
+            self._start, committed.offset, first, end, had_position=had_position
+        )
+        if words:
+            log.log(logging.INFO if not had_position else logging.ERROR, "%s[%d]: %s", *spot, words)
+        if lost:
+            log.error(
+                "%s[%d]: retention deleted %d requests before they were read (offsets %d to %d); going on at %d",
+                *(*spot, lost, committed.offset, first - 1, first),
+            )
+        if here.offset != committed.offset:  # for good: whoever comes next neither counts nor chooses again
+            self._consumer.commit(offsets=[here], asynchronous=False)
+        self.lost += lost
+        _go(self._consumer, here)
+
+
+def where_to_read(
+    start: Start, committed: int, first: int, end: int, *, had_position: bool
+) -> tuple[int, int, str]:
+    """The offset to read on at, how many requests are lost before it, and what is to be said of it.
+
+    Raises:
+        KafkaFailedError: the partition ends before the commit, and nobody knows what became of it.
+    """
+    if committed < 0 and had_position:
+        # Kafka forgets a topic's commits when it deletes the topic.
+        return first, 0, f"its commit is gone, as the topic was made again; reading from its beginning, {first}"
+    if committed < 0:
+        where = ("end", end) if start == "latest" else ("beginning", first)
+        return where[1], 0, "no commit yet; starting at its {}, {}".format(*where)
+    if committed > end:
+        raise KafkaFailedError(
+            f"a partition ends at {end}, but the group has committed {committed}: the topic was made again "
+            "or cut short. Nothing is read before you decide: give this work a new --run, "
+            "or reset its group's offsets (kafka-consumer-groups --reset-offsets)"
+        )
+    return max(committed, first), max(0, first - committed), ""
 
 
 def next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
     """For each partition of the messages, the offset after its last one."""
-    last = {(place.topic, place.partition): place.offset for place in map(place_of, messages)}
-    return [TopicPartition(topic, partition, offset + 1) for (topic, partition), offset in last.items()]
+    last = {(message.topic(), message.partition()): message for message in messages}
+    places = [place_of(message) for message in last.values()]
+    return [TopicPartition(place.topic, place.partition, place.offset + 1) for place in places]
 
 
-def _config(plan: WorkerPlan) -> dict[str, object]:
-    return {
-        "auto.offset.reset": plan.start,
-        "partition.assignment.strategy": "cooperative-sticky",
-        "session.timeout.ms": 10_000,
+def poll_seconds(plan: WorkerPlan) -> float:
+    """How long the group waits for a worker that does not come for more: longer than its longest round."""
+    slowest = plan.isolation.call_seconds + plan.isolation.load_seconds
+    return max(_LEAST_POLL_SECONDS, _ROUND_SECONDS + slowest)
+
+
+def _protocol(kafka: KafkaSettings, plan: WorkerPlan) -> str:
+    return kafka.client.get("group.protocol", plan.group_protocol)
+
+
+def _config(kafka: KafkaSettings, plan: WorkerPlan) -> dict[str, object]:
+    config: dict[str, object] = {
+        # An offset that is not there is no reason to skip anything: `where_to_read` decides.
+        "auto.offset.reset": "error",
         "fetch.wait.max.ms": 50,
+        "max.poll.interval.ms": int(poll_seconds(plan) * 1000),
     }
+    if _protocol(kafka, plan) == "consumer":
+        return config | {"group.protocol": "consumer"}
+    return config | {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 10_000}
 
 
-def _as_it_is(_consumer: Consumer, _partitions: list[TopicPartition]) -> None:
-    """Start where the group left each partition, or at its beginning."""
+def _usable(kafka: KafkaSettings, plan: WorkerPlan) -> KafkaSettings:
+    """The settings without what this consumer must not or cannot follow."""
+    refused = _NOT_FOR_US | (_CLASSIC if _protocol(kafka, plan) == "consumer" else set())
+    for name in sorted(refused & kafka.client.keys()):
+        log.warning("[kafka.client] %s is not for a worker's group; leaving it out", name)
+    return replace(kafka, client={name: value for name, value in kafka.client.items() if name not in refused})
 
 
-def _pin(consumer: Consumer, partitions: list[TopicPartition]) -> None:
-    """Commit the end of each partition that has no commit yet: "latest" means now, not the next start."""
-    with mapped("looking for the ends of the partitions"):
-        fresh = [each for each in consumer.committed(partitions, timeout=_TIMEOUT) if each.offset < 0]
-        for each in fresh:
-            each.offset = consumer.get_watermark_offsets(each, timeout=_TIMEOUT)[1]
-        if fresh:
-            consumer.commit(offsets=fresh, asynchronous=False)
+def _go(consumer: Consumer, here: TopicPartition) -> None:
+    try:
+        consumer.seek(here)
+    except KafkaException as failure:
+        if failure.args[0].name() != "_STATE":
+            raise
+        # After a position that the broker refused nothing is fetched any more, and nobody can seek.
+        consumer.incremental_unassign([here])
+        consumer.incremental_assign([here])
+
+
+def _say(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    """A partition starts where the group left it; without a commit, an error of `consume()` asks for one."""
+    if partitions:
+        log.info("joined by partitions %s", ", ".join(str(each.partition) for each in partitions))
 
 
 def _raise_or_say(error: KafkaFailedError, *, fatal: bool) -> None:
@@ -124,30 +239,9 @@ def _raise_or_say(error: KafkaFailedError, *, fatal: bool) -> None:
     log.warning("%s", error)
 
 
-def _firsts(messages: Sequence[Message]) -> dict[tuple[str, int], int]:
-    """For each partition of the messages, the offset of its first one."""
-    return {(place.topic, place.partition): place.offset for place in map(place_of, reversed(messages))}
+def _spot(message: Message) -> Spot:
+    return message.topic(), message.partition()
 
 
-def _patiently(call: Callable[[], None], stop: Flag) -> None:
-    """Again and again while the broker does not answer, until told to stop."""
-    waiting = Retrying(
-        retry=retry_if_exception_type(BrokerUnreachableError),
-        wait=wait_exponential_jitter(max=_RETRY_SECONDS),
-        sleep=sleep_using_event(stop),
-        stop=stop_when_event_set(stop),
-        before_sleep=before_sleep_log(log, logging.WARNING),
-        retry_error_callback=lambda _: None,  # told to stop meanwhile
-    )
-    waiting(call)
-
-
-def _seek_back(consumer: Consumer, batch: Sequence[Message]) -> None:
-    first = _firsts(batch)
-    try:
-        ours = [each for each in consumer.assignment() if (each.topic, each.partition) in first]
-        for each in consumer.committed(ours, timeout=_TRY_SECONDS):
-            start = first[each.topic, each.partition]
-            consumer.seek(TopicPartition(each.topic, each.partition, max(each.offset, start)))
-    except KafkaException as failure:
-        raise to_error(failure.args[0], "going back to the last commit") from failure
+def _spots(partitions: Sequence[TopicPartition]) -> set[Spot]:
+    return {(each.topic, each.partition) for each in partitions}

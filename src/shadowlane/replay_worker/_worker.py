@@ -8,14 +8,15 @@ from threading import Event as Flag
 from time import monotonic
 from typing import Any, Protocol
 
-from confluent_kafka import Message
+from confluent_kafka import Message, TopicPartition
 
 from shadowlane.errors import BrokerUnreachableError, ModelError, TransactionAbortedError
 from shadowlane.kafka import TopicNames, require_topics
+from shadowlane.process import rare_collections
 from shadowlane.replay_worker._outbox import MovedOnError, Outbox
 from shadowlane.replay_worker._plan import WorkerPlan
-from shadowlane.replay_worker._replay import Replay, open_replay
-from shadowlane.replay_worker._source import LiveSource, next_offsets
+from shadowlane.replay_worker._replay import Outcome, Replay, open_replay
+from shadowlane.replay_worker._source import LiveSource
 from shadowlane.replay_worker._tally import Recent, Tally
 from shadowlane.settings import KafkaSettings
 
@@ -38,6 +39,10 @@ class Source(Protocol):
 
     def take(self, size: int) -> list[Message]:
         """The next messages, so many at most; perhaps none yet."""
+        ...
+
+    def offsets(self, taken: Sequence[Message], outcome: Outcome) -> list[TopicPartition]:
+        """Where reading goes on once these are dealt with."""
         ...
 
     def group(self) -> Any:
@@ -75,7 +80,8 @@ def run_worker(
     with open_replay(plan, topics, worker_id, stop.wait) as replay:
         require_topics(kafka, [topics.requests], stop)
         outbox = Outbox(kafka, f"{topics.prefix}{plan.target.group}.{worker_id}")
-        return run_loop(plan, LiveSource(plan, kafka, topics.requests, stop), replay, outbox, stop, tick)
+        with rare_collections():
+            return run_loop(plan, LiveSource(plan, kafka, topics.requests, stop), replay, outbox, stop, tick)
 
 
 def run_loop(
@@ -95,7 +101,7 @@ def run_loop(
             size = _next_size(outcome.taken, monotonic() - started, plan.batch_size)
             taken, left = messages[: outcome.taken], messages[outcome.taken :]
             try:
-                outbox.send(outcome.outgoing, next_offsets(taken), source.group())
+                outbox.send(outcome.outgoing, source.offsets(taken, outcome), source.group())
             except (TransactionAbortedError, BrokerUnreachableError) as failure:
                 attempts += isinstance(failure, TransactionAbortedError)
                 if attempts > _ATTEMPTS:

@@ -339,7 +339,7 @@ def test_a_panic_of_the_decoder_costs_only_the_message_that_caused_it(
     decode = pyruhvro.deserialize_array
 
     def panics(bodies: list[bytes], schema: str) -> object:
-        if any(body.startswith(b"\x08r150") for body in bodies):
+        if any(b"\x08r150" in body for body in bodies):
             raise _Panic("called `Option::unwrap()` on a `None` value")
         return decode(bodies, schema)
 
