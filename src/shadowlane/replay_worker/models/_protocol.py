@@ -58,5 +58,9 @@ class LoadedModel:
             raise ModelError(f"{rows} requests, but predict gave {len(answers)} answers")
         return self.read_each(answers)
 
+    def took(self, answer: Any) -> int | None:  # noqa: ARG002 - for those who know more of it
+        """How many nanoseconds an answer of `one` or `many` took; None: as long as the call."""
+        return None
+
     def wait(self) -> None:
         """Return when the last answer is there: a GPU answers after the call has returned."""

@@ -1,0 +1,24 @@
+"""How a call to something outside failed, as far as the row in `shadow-errors` and the replay need it."""
+
+from __future__ import annotations
+
+from shadowlane.errors import ModelError
+
+
+class CallError(ModelError):
+    """A call failed, after so many attempts; `stage` is where its row in `shadow-errors` puts it."""
+
+    def __init__(self, message: str, *, attempts: int = 1, stage: str = "predict") -> None:
+        super().__init__(message)
+        self.attempts, self.stage = attempts, stage
+
+
+class CallTimeoutError(CallError):
+    """No answer within the time limit."""
+
+    def __init__(self, message: str, *, attempts: int = 1, stage: str = "timeout") -> None:
+        super().__init__(message, attempts=attempts, stage=stage)
+
+
+class UnavailableError(CallError):
+    """Nobody is there to be asked: no fault of the request, which is to be asked again later."""
