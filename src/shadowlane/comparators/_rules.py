@@ -1,102 +1,188 @@
-"""When two predictions agree. One rule, applied to one pair here and to columns in `columns`.
+"""The rules, one for each part of a prediction. `columns` and `sql` have each of them in their own form.
 
 A value that is not a number (NaN) agrees with nothing, itself included: no answer is no evidence.
-Equal infinities agree. Predictions of different kinds (a label against a score) never agree.
+Equal infinities agree.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, cast, get_args
+from typing import ClassVar, Literal
 
-from shadowlane.errors import SettingsError
+from shadowlane.comparators._measures import FLOATS, MEASURES
+from shadowlane.comparators._own import function_of, judged
+from shadowlane.comparators._rankings import cut, overlap, spearman
+from shadowlane.comparators._texts import likeness, normal
 from shadowlane.schemas import Prediction
 
-Kind = Literal["auto", "label", "score", "vector", "ranking"]
-_TOLERANT = ("auto", "score", "vector")
+Part = Literal["label", "score", "vector", "ranking"]
+#: Agreement, and how far apart the two are, where that is a finite number.
+Judged = tuple[bool, float | None]
 DEFAULT_TOLERANCE = 0.05
 
 
-class Outcome(NamedTuple):
-    """Whether two predictions agree, how far apart they are, and the rule that said so."""
+@dataclass(frozen=True, slots=True)
+class LabelRule:
+    """The same label, once both have gone through these steps. The difference is that of the scores."""
 
-    agreement: bool
-    difference: float | None
-    comparator: str
+    steps: tuple[str, ...] = ()
+    part: ClassVar[Part] = "label"
+
+    @property
+    def name(self) -> str:
+        """How the rule is written."""
+        return "label:" + ",".join(self.steps) if self.steps else "label"
+
+    def judge(self, primary: Prediction, shadow: Prediction) -> Judged:
+        """Apply the rule to one pair."""
+        left, right = primary.label or "", shadow.label or ""
+        same = left == right or (bool(self.steps) and normal(left, self.steps) == normal(right, self.steps))
+        return same, _difference(primary.score, shadow.score)
 
 
 @dataclass(frozen=True, slots=True)
-class Comparator:
-    """A rule: which part of the predictions counts, and how far numbers may lie apart.
+class TextRule:
+    """Labels that are texts, and so much alike. The difference is what is missing to 1."""
 
-    `auto` takes what both models gave: labels before scores, scores before vectors, vectors before
-    rankings. The difference is shadow minus primary for scores (a label's confidence too), and the
-    largest distance of two components for vectors.
+    least: float
+    part: ClassVar[Part] = "label"
+
+    @property
+    def name(self) -> str:
+        """How the rule is written."""
+        return f"text:{number(self.least)}"
+
+    def judge(self, primary: Prediction, shadow: Prediction) -> Judged:
+        """Apply the rule to one pair."""
+        alike = likeness(primary.label or "", shadow.label or "")
+        return alike >= self.least, 1.0 - alike
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRule:
+    """|shadow - primary| <= max(absolute, relative * max(|primary|, |shadow|)), as `math.isclose` has it."""
+
+    absolute: float = DEFAULT_TOLERANCE
+    relative: float = 0.0
+    part: ClassVar[Part] = "score"
+
+    @property
+    def name(self) -> str:
+        """How the rule is written."""
+        if not self.relative:
+            return f"score:{number(self.absolute)}"
+        absolute = f"abs={number(self.absolute)}," if self.absolute else ""
+        return f"score:{absolute}rel={number(self.relative)}"
+
+    def judge(self, primary: Prediction, shadow: Prediction) -> Judged:
+        """Apply the rule to one pair."""
+        left, right = primary.score, shadow.score
+        if left is None or right is None:
+            return False, None
+        close = math.isclose(left, right, rel_tol=self.relative, abs_tol=self.absolute)
+        return close, _difference(left, right)
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRule:
+    """Vectors of one length, and no farther apart (`cosine`: no less alike) than this.
+
+    The difference is the distance; for `cosine` what is missing to 1.
     """
 
-    kind: Kind = "auto"
-    tolerance: float = DEFAULT_TOLERANCE
+    measure: str = "largest"
+    bound: float = DEFAULT_TOLERANCE
+    part: ClassVar[Part] = "vector"
 
-    @classmethod
-    def parse(cls, text: str) -> Comparator:
-        """Read `auto`, `label`, `ranking`, `score:0.01`, `vector:0.1`.
+    @property
+    def name(self) -> str:
+        """How the rule is written."""
+        measure = "" if self.measure == "largest" else f"{self.measure}="
+        return f"vector:{measure}{number(self.bound)}"
 
-        Raises:
-            SettingsError: no such rule, or its tolerance is none.
-        """
-        kind, colon, tolerance = text.partition(":")
-        if kind not in get_args(Kind):
-            raise SettingsError(f"comparator {text!r}: use one of {', '.join(get_args(Kind))}")
-        if not colon:
-            return cls(cast("Kind", kind))
-        if kind not in _TOLERANT:
-            raise SettingsError(f"comparator {text!r}: {kind} is exact and takes no tolerance")
-        return cls(cast("Kind", kind), _tolerance(text, tolerance))
-
-    def name_for(self, part: str) -> str:
-        """What the comparison records: the part compared, with the tolerance where there is one."""
-        return f"{part}:{self.tolerance:g}" if part in _TOLERANT else part
-
-    def part_of(self, primary: Prediction, shadow: Prediction) -> str | None:
-        """Which part of these two predictions this rule compares; None: they have none in common."""
-        for part in ("label", "score", "vector", "ranking"):
-            wanted = self.kind in ("auto", part)
-            if wanted and getattr(primary, part) is not None and getattr(shadow, part) is not None:
-                return part
-        return None
-
-    def compare(self, primary: Prediction, shadow: Prediction) -> Outcome:
-        """Compare one pair."""
-        part = self.part_of(primary, shadow)
-        difference = _difference(primary.score, shadow.score)
-        if part is None:
-            return Outcome(False, None, self.name_for("mixed" if self.kind == "auto" else self.kind))
-        if part == "score":
-            return Outcome(self._close(primary.score, shadow.score), difference, self.name_for(part))
-        if part == "vector":
-            distance = _distance(list(primary.vector or ()), list(shadow.vector or ()))
-            near = distance is not None and distance <= self.tolerance
-            return Outcome(near, distance, self.name_for(part))
-        if part == "label":
-            return Outcome(primary.label == shadow.label, difference, part)
-        same = list(primary.ranking or ()) == list(shadow.ranking or ())
-        return Outcome(same, None, part)
-
-    def _close(self, primary: float | None, shadow: float | None) -> bool:
-        if primary is None or shadow is None:
-            return False
-        return primary == shadow or abs(shadow - primary) <= self.tolerance
+    def judge(self, primary: Prediction, shadow: Prediction) -> Judged:
+        """Apply the rule to one pair."""
+        left, right = list(primary.vector or ()), list(shadow.vector or ())
+        if len(left) != len(right):
+            return False, None
+        found = MEASURES[self.measure](FLOATS, left, right)
+        if not math.isfinite(found):
+            return False, None
+        if self.measure == "cosine":
+            return found >= self.bound, 1.0 - found
+        return found <= self.bound, found
 
 
-def _tolerance(text: str, number: str) -> float:
-    try:
-        value = float(number)
-    except ValueError:
-        value = math.nan
-    if not (math.isfinite(value) and value >= 0):
-        raise SettingsError(f"comparator {text!r}: its tolerance is a number from 0 up")
-    return value
+@dataclass(frozen=True, slots=True)
+class RankingRule:
+    """Rankings, or their first `top` items: the same, or with so much overlap, or so much correlation.
+
+    The difference is what is missing to 1: of both, the larger.
+    """
+
+    top: int | None = None
+    overlap: float | None = None
+    spearman: float | None = None
+    part: ClassVar[Part] = "ranking"
+
+    @property
+    def name(self) -> str:
+        """How the rule is written."""
+        given = (("top", self.top), ("overlap", self.overlap), ("spearman", self.spearman))
+        options = ",".join(f"{name}={number(value)}" for name, value in given if value is not None)
+        return f"ranking:{options}" if options else "ranking"
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether nothing but the same items in the same order will do."""
+        return self.overlap is None and self.spearman is None
+
+    def judge(self, primary: Prediction, shadow: Prediction) -> Judged:
+        """Apply the rule to one pair."""
+        return self.judge_lists(primary.ranking or (), shadow.ranking or ())
+
+    def judge_lists(self, primary: Sequence[str], shadow: Sequence[str]) -> Judged:
+        """Apply the rule to two rankings."""
+        if self.is_exact:
+            return list(primary[: self.top]) == list(shadow[: self.top]), None
+        left, right = cut(primary, self.top), cut(shadow, self.top)
+        asked = []
+        if self.overlap is not None:
+            asked.append((overlap(left, right), self.overlap))
+        if self.spearman is not None:
+            correlation = spearman(left, right)
+            if correlation is None:
+                return False, None
+            asked.append((correlation, self.spearman))
+        return all(found >= least for found, least in asked), max(1.0 - found for found, _ in asked)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRule:
+    """A function of one's own, given both predictions; `part` None: for all pairs."""
+
+    target: str
+    part: Part | None = None
+
+    @property
+    def name(self) -> str:
+        """How the rule is written."""
+        return f"{self.part}:python:{self.target}" if self.part else f"python:{self.target}"
+
+    def judge(self, primary: Prediction, shadow: Prediction) -> Judged:
+        """Apply the rule to one pair."""
+        return judged(self.target, function_of(self.target)(primary, shadow))
+
+
+Rule = LabelRule | TextRule | ScoreRule | VectorRule | RankingRule | OwnRule
+DEFAULT_RULES: tuple[Rule, ...] = (LabelRule(), ScoreRule(), VectorRule(), RankingRule())
+
+
+def number(value: float) -> str:
+    """A number as one writes it, with all its digits."""
+    return repr(value).removesuffix(".0")
 
 
 def _difference(primary: float | None, shadow: float | None) -> float | None:
@@ -105,12 +191,3 @@ def _difference(primary: float | None, shadow: float | None) -> float | None:
         return None
     difference = shadow - primary
     return difference if math.isfinite(difference) else None
-
-
-def _distance(primary: list[float], shadow: list[float]) -> float | None:
-    """The largest distance of two components; None where the lengths differ or a value is no number."""
-    if len(primary) != len(shadow):
-        return None
-    distances = [0.0 if a == b else abs(b - a) for a, b in zip(primary, shadow, strict=True)]
-    largest = max(distances, default=0.0)
-    return largest if all(map(math.isfinite, distances)) else None

@@ -3,9 +3,19 @@
 The first of the three that says something wins, key by key.
 """
 
+from shadowlane.settings._comparators import ComparatorSettings
 from shadowlane.settings._kafka import KafkaSettings, Sasl, Tls
 from shadowlane.settings._redaction import RedactionRule, RedactionSettings
 from shadowlane.settings._secret import Secret
 from shadowlane.settings._settings import Settings
 
-__all__ = ["KafkaSettings", "RedactionRule", "RedactionSettings", "Sasl", "Secret", "Settings", "Tls"]
+__all__ = [
+    "ComparatorSettings",
+    "KafkaSettings",
+    "RedactionRule",
+    "RedactionSettings",
+    "Sasl",
+    "Secret",
+    "Settings",
+    "Tls",
+]

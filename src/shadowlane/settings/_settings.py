@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_LAKE = "./lake"
-TOP_LEVEL = ("lake", "kafka", "hook")
+TOP_LEVEL = ("lake", "kafka", "hook", "comparators")
 
 
 @dataclass(frozen=True, slots=True)
