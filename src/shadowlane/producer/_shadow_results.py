@@ -117,11 +117,12 @@ class Reporter:
         if primary is None:
             return _NO_PRIMARY
         shadow = answer.prediction
-        outcome = self._mirror.comparator.compare(primary, shadow)
+        rule, segments = self._mirror.comparator, request["segments"]
+        outcome = rule.compare(primary, shadow, segments)
         if self._redaction:
             primary, shadow = _redacted(self._redaction, primary), _redacted(self._redaction, shadow)
             # The verdict may leave; a distance would tell of what may not.
-            outcome = outcome._replace(difference=self._mirror.comparator.compare(primary, shadow).difference)
+            outcome = outcome._replace(difference=rule.compare(primary, shadow, segments).difference)
         event = self._comparison(request, primary, answer._replace(prediction=shadow), outcome)
         if (
             weight(Result(event, "")) > _SURELY_FITS

@@ -34,7 +34,8 @@ _FROM_REQUEST = (
     "segments",
     "sampling_rate",
 )
-_RAW_LIMIT = 512 * 1024
+#: How many bytes of a message that could not be read its error keeps.
+RAW_LIMIT = 512 * 1024
 _NO_PRIMARY = Failure("compare", "NoPrimaryPrediction", "the request carries no prediction of the primary")
 _COMPARISONS = ColumnCodec(ShadowComparison)
 _ERRORS = Codec(ShadowError)
@@ -118,7 +119,8 @@ def _compared(requests: RequestBatch, answered: Answered, chosen: Rows, rule: Co
     rows = answers.column("row").to_numpy()
     asked = requests.select(rows)
     missing = answered.missing
-    outcomes = compare_columns(rule, asked.columns.column("prediction"), answers.column("prediction"))
+    observed, replayed = asked.columns.column("prediction"), answers.column("prediction")
+    outcomes = compare_columns(rule, observed, replayed, asked.columns.column("segments"))
     return Compared(
         asked,
         answers,
@@ -181,7 +183,7 @@ def comparison_columns(compared: Compared, who: Who, keep: KeepFeatures) -> pa.R
 
 def rejected(source: Message, error: CodecError, who: Who) -> ShadowError:
     """The error of a message that could not be read, with its bytes."""
-    raw = (source.value() or b"")[:_RAW_LIMIT]
+    raw = (source.value() or b"")[:RAW_LIMIT]
     return ShadowError(
         **_common(who, place_of(source)),
         stage="decode",

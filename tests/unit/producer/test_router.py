@@ -326,7 +326,7 @@ def test_a_closed_router_goes_on_answering(hook: MemoryHook) -> None:
 class Broken(Comparator):
     """A rule that cannot be applied."""
 
-    def compare(self, primary: Prediction, shadow: Prediction) -> Outcome:  # noqa: ARG002 (they are what cannot be)
+    def compare(self, *_: object) -> Outcome:
         """Fail."""
         raise ArithmeticError("no rule")
 
