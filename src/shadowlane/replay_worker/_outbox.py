@@ -10,7 +10,15 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from shadowlane.errors import FencedError, KafkaFailedError, TransactionAbortedError
+from shadowlane.errors import (
+    BrokerUnreachableError,
+    FencedError,
+    KafkaFailedError,
+    MessageTooLargeError,
+    NotAuthorizedError,
+    TopicMissingError,
+    TransactionAbortedError,
+)
 from shadowlane.kafka import make_producer, mapped, moved_on, to_error
 from shadowlane.replay_worker._outgoing import Outgoing
 from shadowlane.settings import KafkaSettings
@@ -21,7 +29,9 @@ log = logging.getLogger(__name__)
 _TIMEOUT = 10.0
 _TRANSACTION_SECONDS = 30.0
 _GRACE = 5.0
-_START_TIMEOUT = 30.0
+_FIRST_START_TIMEOUT = 30.0
+#: What waiting and trying again does not mend.
+_HOPELESS = (NotAuthorizedError, TopicMissingError, MessageTooLargeError)
 
 
 class MovedOnError(TransactionAbortedError):
@@ -34,20 +44,22 @@ class Outbox:
     def __init__(self, settings: KafkaSettings, transactional_id: str) -> None:
         self._settings = settings
         self._transactional_id = transactional_id
-        self._producer: Producer | None = self._make()
+        self._producer: Producer | None = None
+        self._is_started = False
+        self._start(_FIRST_START_TIMEOUT)
 
     def send(self, results: Iterable[Outgoing], offsets: Sequence[TopicPartition], group: Any) -> None:
         """Send all of it and move the group's offsets, or nothing.
 
         Raises:
             TransactionAbortedError: nothing was sent; the work must be done again from the last commit.
+            BrokerUnreachableError: the same, before anything was tried.
             FencedError: another worker has taken over this transactional id; this one must stop.
+            NotAuthorizedError, TopicMissingError, MessageTooLargeError: nothing was sent, nor will it be.
         """
-        if self._producer is None:
-            self._producer = self._make()
-        begun = monotonic()
+        producer, begun = self._start(_TIMEOUT), monotonic()
         try:
-            self._transact(self._producer, results, offsets, group)
+            _transact(producer, results, offsets, group)
         except KafkaException as failure:
             raise self._recover(failure, monotonic() - begun) from failure
 
@@ -55,24 +67,30 @@ class Outbox:
         """Let go of the producer; nothing is under way between two calls of `send`."""
         self._producer = None
 
-    def _transact(
-        self,
-        producer: Producer,
-        results: Iterable[Outgoing],
-        offsets: Sequence[TopicPartition],
-        group: Any,
-    ) -> None:
-        producer.begin_transaction()
-        for each in results:
-            _produce(producer, each)
-        _leaving_behind(lambda: producer.send_offsets_to_transaction(list(offsets), group, _TIMEOUT))
-        producer.commit_transaction(_TIMEOUT)
+    def _start(self, patience: float) -> Producer:
+        """A producer that is ready: whatever its predecessor left open is settled."""
+        if self._producer is None:
+            self._producer, self._is_started = _make(self._settings, self._transactional_id), False
+        if not self._is_started:
+            try:
+                with mapped("starting the worker's transactions"):
+                    self._producer.init_transactions(patience)
+            except BrokerUnreachableError:
+                # Kept, to be asked again: one that is left behind goes on asking for the id in its
+                # own threads, and might get it after its successor, and fence that.
+                raise
+            except KafkaFailedError:
+                self._producer = None
+                raise
+            self._is_started = True
+        return self._producer
 
     def _recover(self, failure: KafkaException, seconds: float) -> KafkaFailedError:
         """Abort where that is asked for; in doubt, never use this producer again.
 
         librdkafka speaks the older transaction protocol: after an error whose outcome is unknown,
-        only a new producer's init_transactions settles what became of the transaction.
+        only a new producer's init_transactions settles what became of the transaction. What the old
+        one still has in its queues, or sends late, bears an epoch that this has put an end to.
         """
         error = to_error(failure.args[0], "sending results")
         producer, self._producer = self._producer, None
@@ -82,30 +100,41 @@ class Outbox:
             return TransactionAbortedError(f"paused for {seconds:.0f} s: {error}") if late else error
         if failure.args[0].txn_requires_abort() and producer is not None:
             try:
-                producer.abort_transaction(_TIMEOUT)
+                producer.abort_transaction(_TIMEOUT)  # throws away what is still in its queues
                 self._producer = producer
             except KafkaException as second:
                 log.warning("aborting a transaction: %s", to_error(second.args[0], "abort"))
+        if isinstance(error, _HOPELESS):
+            return error
         if moved_on(failure.args[0]):
             return MovedOnError("partitions moved to another worker; what was under way is done again")
         return TransactionAbortedError(str(error))
 
-    def _make(self) -> Producer:
-        producer = make_producer(
-            self._settings,
-            **{
-                "transactional.id": self._transactional_id,
-                # A worker that is killed in mid-transaction blocks readers for this long at most.
-                "transaction.timeout.ms": int(_TRANSACTION_SECONDS * 1000),
-                "linger.ms": 5,
-                "compression.type": "lz4",
-                "message.max.bytes": 8_000_000,
-                "queue.buffering.max.messages": 1_000_000,
-            },
-        )
-        with mapped("starting the worker's transactions"):
-            producer.init_transactions(_START_TIMEOUT)
-        return producer
+
+def _make(settings: KafkaSettings, transactional_id: str) -> Producer:
+    return make_producer(
+        settings,
+        **{
+            "transactional.id": transactional_id,
+            # A worker that is killed in mid-transaction blocks readers for this long at most.
+            "transaction.timeout.ms": int(_TRANSACTION_SECONDS * 1000),
+            "linger.ms": 5,
+            "compression.type": "lz4",
+            "message.max.bytes": 8_000_000,
+            "queue.buffering.max.messages": 1_000_000,
+        },
+    )
+
+
+def _transact(
+    producer: Producer, results: Iterable[Outgoing], offsets: Sequence[TopicPartition], group: Any
+) -> None:
+    producer.begin_transaction()
+    for each in results:
+        _produce(producer, each)
+    if offsets:
+        _leaving_behind(lambda: producer.send_offsets_to_transaction(list(offsets), group, _TIMEOUT))
+    producer.commit_transaction(_TIMEOUT)
 
 
 def _leaving_behind(call: Callable[[], None]) -> None:
@@ -129,8 +158,12 @@ def _leaving_behind(call: Callable[[], None]) -> None:
     thread.join(_TIMEOUT + _GRACE)
     if not outcome:
         raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "sending offsets"))  # noqa: SLF001 - its name
-    if outcome[0] is not None:
-        raise outcome[0]
+    failure = outcome.pop()
+    try:
+        if failure is not None:
+            raise failure
+    finally:
+        del failure  # a circle of error and frame would keep the producer, and its threads, alive
 
 
 def _produce(producer: Producer, results: Outgoing) -> None:

@@ -86,15 +86,22 @@ class ErrorCeiling:
 
     ratio: float = 0.5
     after: int = 1000
+    #: So many failures with no answer between them (0: any number).
     consecutive: int = 500
 
     def __post_init__(self) -> None:
         if not 0 < self.ratio <= 1:
             raise SettingsError(f"error ceiling {self.ratio}: use a share above 0, up to 1 (1: never stop)")
+        if self.consecutive < 0:
+            raise SettingsError(f"{self.consecutive} consecutive errors: use a count (0: never stop)")
 
     def reached(self, failed: int, seen: int) -> bool:
         """Whether so many failures among so many requests are too many."""
         return self.ratio < 1 and seen >= self.after and failed > self.ratio * seen
+
+    def reached_in_a_row(self, failures: int) -> bool:
+        """Whether so many failures, one after the other, are too many."""
+        return 0 < self.consecutive <= failures
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,12 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from shadowlane.errors import FencedError, KafkaFailedError, NotAuthorizedError, TopicMissingError
+from shadowlane.errors import KafkaFailedError
 from shadowlane.kafka import close_consumer, make_consumer, mapped, place_of, to_error
 from shadowlane.replay_worker._outbox import MovedOnError
+from shadowlane.replay_worker._patience import raise_or_say
 from shadowlane.replay_worker._plan import Start, WorkerPlan
+from shadowlane.replay_worker._replay import Outcome
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,10 @@ class LiveSource:
         #: Requests that retention deleted before they were read.
         self.lost = 0
         self._consumer = make_consumer(_usable(kafka, plan), self._group, **_config(kafka, plan))
-        self._consumer.subscribe([topic], on_assign=_say, on_revoke=self._let_go, on_lost=self._let_go)
+        self._has_joined = False
+        self._consumer.subscribe(
+            [topic], on_assign=self._joined, on_revoke=self._let_go, on_lost=self._let_go
+        )
 
     @property
     def finished(self) -> bool:
@@ -74,6 +79,25 @@ class LiveSource:
         if unusable:
             messages = [message for message in messages if _spot(message) not in unusable]
         return [message for message in messages if message.error() is None or self._heed(message)]
+
+    def waiting(self) -> dict[int, int | None] | None:
+        """How many messages wait in each of our partitions (None: not known yet); None: none was given yet.
+
+        Nobody is asked: the client keeps the ends of what it fetches.
+        """
+        ours = self._consumer.assignment()
+        if not ours and not self._has_joined:
+            return None
+        places = self._consumer.position(ours)
+        ends = [self._consumer.get_watermark_offsets(each, cached=True)[1] for each in ours]
+        return {
+            place.partition: max(0, end - place.offset) if min(place.offset, end) >= 0 else None
+            for place, end in zip(places, ends, strict=True)
+        }
+
+    def offsets(self, taken: Sequence[Message], _outcome: Outcome) -> list[TopicPartition]:
+        """Where reading goes on once these are dealt with."""
+        return next_offsets(taken)
 
     def group(self) -> Any:
         """Under which membership the offsets move.
@@ -111,14 +135,18 @@ class LiveSource:
     def _heed(self, message: Message) -> bool:
         """Do what an error asks for, and leave it out."""
         error = message.error()
-        assert error is not None
-        if error.name() == "_AUTO_OFFSET_RESET":
+        name = error.name() if error is not None else ""
+        if name == "_AUTO_OFFSET_RESET":
             self._adrift.setdefault(_spot(message), message.offset() is not None)
-        elif error.name() == "_MAX_POLL_EXCEEDED":
+        elif name == "_MAX_POLL_EXCEEDED":
             log.warning("a batch outlasted the group's patience; joining it again")
-        else:
-            _raise_or_say(to_error(error, "reading requests"), fatal=error.fatal())
+        elif error is not None:
+            raise_or_say(to_error(error, "reading requests"), fatal=error.fatal())
         return False
+
+    def _joined(self, _consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._has_joined = True
+        _say(_consumer, partitions)
 
     def _find(self) -> None:
         """Go to where each partition is to be read on; one that cannot be asked for now is tried again."""
@@ -130,7 +158,7 @@ class LiveSource:
                 del self._adrift[spot]
         except KafkaException as failure:
             error = failure.args[0]
-            _raise_or_say(to_error(error, "looking for where to read on"), fatal=error.fatal())
+            raise_or_say(to_error(error, "looking for where to read on"), fatal=error.fatal())
             self._stop.wait(_AGAIN_SECONDS)
 
     def _place(self, spot: Spot, *, had_position: bool) -> None:
@@ -146,8 +174,8 @@ class LiveSource:
             log.log(logging.INFO if not had_position else logging.ERROR, "%s[%d]: %s", *spot, words)
         if lost:
             log.error(
-                "%s[%d]: retention deleted %d requests before they were read (offsets %d to %d); going on at %d",
-                *(*spot, lost, committed.offset, first - 1, first),
+                "%s[%d]: retention deleted %d requests before they were read (%d to %d); going on after them",
+                *(*spot, lost, committed.offset, first - 1),
             )
         if here.offset != committed.offset:  # for good: whoever comes next neither counts nor chooses again
             self._consumer.commit(offsets=[here], asynchronous=False)
@@ -165,7 +193,7 @@ def where_to_read(
     """
     if committed < 0 and had_position:
         # Kafka forgets a topic's commits when it deletes the topic.
-        return first, 0, f"its commit is gone, as the topic was made again; reading from its beginning, {first}"
+        return first, 0, f"no commit any more: the topic was made again; going on at its beginning, {first}"
     if committed < 0:
         where = ("end", end) if start == "latest" else ("beginning", first)
         return where[1], 0, "no commit yet; starting at its {}, {}".format(*where)
@@ -230,13 +258,6 @@ def _say(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
     """A partition starts where the group left it; without a commit, an error of `consume()` asks for one."""
     if partitions:
         log.info("joined by partitions %s", ", ".join(str(each.partition) for each in partitions))
-
-
-def _raise_or_say(error: KafkaFailedError, *, fatal: bool) -> None:
-    """What passes by itself is a line in the log; what does not ends the worker."""
-    if fatal or isinstance(error, (FencedError, NotAuthorizedError, TopicMissingError)):
-        raise error
-    log.warning("%s", error)
 
 
 def _spot(message: Message) -> Spot:

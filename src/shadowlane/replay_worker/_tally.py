@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -45,8 +46,9 @@ class Tally:
     transaction_seconds: Histogram = field(default_factory=_seconds)
     #: Transactions that were aborted; their batches were done again.
     aborted: int = 0
-    #: The partitions that are ours now, and how many messages wait in each; None: nobody knows yet.
-    waiting: dict[int, int | None] = field(default_factory=dict)
+    #: The partitions that are ours now (None: the group has not said yet), and how many messages wait
+    #: in each (None: Kafka has not said yet).
+    waiting: dict[int, int | None] | None = None
     #: The time (seconds since 1970) of the last message that was dealt with, by partition.
     reached: dict[int, float] = field(default_factory=dict)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -71,7 +73,8 @@ class Tally:
             getattr(self, histogram).merge(getattr(other, histogram))
         for basis, each in other.predict.items():
             self.predict.setdefault(basis, _seconds()).merge(each)
-        self.waiting |= other.waiting
+        if other.waiting is not None:
+            self.waiting = (self.waiting or {}) | other.waiting
         self.reached |= other.reached
         self.memory_mb = max(filter(None, (self.memory_mb, other.memory_mb)), default=None)
 
@@ -82,7 +85,15 @@ _SUMS = (
 )
 
 
-def count_names(counts: Counter[str], found: dict[str, int]) -> None:
+def total(tallies: Iterable[Tally]) -> Tally:
+    """What several workers have done together."""
+    whole = Tally()
+    for each in tallies:
+        whole.merge(each)
+    return whole
+
+
+def count_names(counts: Counter[str], found: Mapping[str, int]) -> None:
     """Count these names of features too; past so many that nobody would read them, together."""
     for name, count in found.items():
         short = name[:_NAME_LENGTH]
@@ -96,11 +107,25 @@ class Recent:
         self._window = window
         self._batches: deque[tuple[int, int]] = deque()
         self.failed = self.seen = 0
+        #: The longest row of failures in the last batch, with those of the batches before that it continues.
+        self.in_a_row = 0
+        self._running = 0
 
-    def add(self, failed: int, seen: int) -> None:
-        """Count a batch, and forget those that the window has left behind."""
-        self._batches.append((failed, seen))
-        self.failed, self.seen = self.failed + failed, self.seen + seen
+    def add(self, failed: Sequence[int], seen: int) -> None:
+        """Count a batch and which of its requests failed; forget those that the window has left behind."""
+        self._batches.append((len(failed), seen))
+        self.failed, self.seen = self.failed + len(failed), self.seen + seen
         while self.seen - self._batches[0][1] >= self._window:
             old_failed, old_seen = self._batches.popleft()
             self.failed, self.seen = self.failed - old_failed, self.seen - old_seen
+        self._count_row(failed, seen)
+
+    def _count_row(self, failed: Sequence[int], seen: int) -> None:
+        if not seen:
+            return
+        running, following, self.in_a_row = self._running, 0, 0
+        for place in sorted(failed):
+            running = running + 1 if place == following else 1
+            following = place + 1
+            self.in_a_row = max(self.in_a_row, running)
+        self._running = running if following == seen else 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from math import inf
 from threading import Event as Flag
 from time import monotonic
 from typing import Any, Protocol
@@ -14,19 +16,22 @@ from shadowlane.errors import BrokerUnreachableError, ModelError, TransactionAbo
 from shadowlane.kafka import TopicNames, require_topics
 from shadowlane.process import rare_collections
 from shadowlane.replay_worker._outbox import MovedOnError, Outbox
+from shadowlane.replay_worker._patience import Patience
 from shadowlane.replay_worker._plan import WorkerPlan
+from shadowlane.replay_worker._records import Records
 from shadowlane.replay_worker._replay import Outcome, Replay, open_replay
 from shadowlane.replay_worker._source import LiveSource
+from shadowlane.replay_worker._standing import batch_seconds
 from shadowlane.replay_worker._tally import Recent, Tally
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-_ATTEMPTS = 5
 _FIRST_SIZE = 50
 _BATCH_SECONDS = 3.0
 
 Tick = Callable[[Tally], None]
+Expect = Callable[[float], None]
 
 
 class Source(Protocol):
@@ -69,57 +74,86 @@ def run_worker(
     *,
     stop: Flag,
     tick: Tick = lambda _tally: None,
+    expect: Expect = lambda _seconds: None,
 ) -> Tally:
     """Replay live traffic until told to stop; `tick` is called once a round, whether or not there was work.
+
+    `expect(seconds)` is told how long it may take until the loop moves again, before what takes longer.
 
     Raises:
         ModelError: the model cannot be loaded, or fails for too many requests.
         FencedError: another worker runs under the same id.
+        NotAuthorizedError, TopicMissingError, MessageTooLargeError: results cannot be sent, now or later.
     """
     topics = TopicNames(kafka.topic_prefix)
     with open_replay(plan, topics, worker_id, stop.wait) as replay:
-        require_topics(kafka, [topics.requests], stop)
+        require_topics(kafka, [topics.requests, topics.comparisons, topics.errors], stop)
         outbox = Outbox(kafka, f"{topics.prefix}{plan.target.group}.{worker_id}")
+        source = LiveSource(plan, kafka, topics.requests, stop)
+
+        def ticked(tally: Tally) -> None:
+            tally.lost, tally.waiting, tally.restarts = source.lost, source.waiting(), replay.restarts
+            tick(tally)
+
         with rare_collections():
-            return run_loop(plan, LiveSource(plan, kafka, topics.requests, stop), replay, outbox, stop, tick)
+            return run_loop(plan, source, replay, outbox, stop, ticked, expect)
 
 
 def run_loop(
-    plan: WorkerPlan, source: Source, replay: Replay, outbox: Outbox, stop: Flag, tick: Tick
+    plan: WorkerPlan,
+    source: Source,
+    replay: Replay,
+    outbox: Outbox,
+    stop: Flag,
+    tick: Tick,
+    expect: Expect = lambda _seconds: None,
 ) -> Tally:
     """From the source to the outbox, until the source is finished or we are told to stop."""
-    tally, recent, attempts = Tally(), Recent(plan.ceiling.after), 0
+    tally, recent, patience = Tally(), Recent(plan.ceiling.after), Patience(stop)
+    records = Records(plan.target, replay.topics, replay.worker_id)
     size, leaving = min(_FIRST_SIZE, plan.batch_size), Leaving(stop, plan.grace_seconds)
-    try:
+    # The group is left first: others go on at once.
+    with closing(outbox), records.closed_into(outbox, tally), closing(source):
         while not (stop.is_set() or source.finished):
             tick(tally)
             messages = source.take(size)
             if not messages:
                 continue
+            expect(batch_seconds(plan))
             started = monotonic()
             outcome = replay.run(messages, leaving.is_over)
-            size = _next_size(outcome.taken, monotonic() - started, plan.batch_size)
+            ran = monotonic()
+            size = _next_size(outcome.taken, ran - started, plan.batch_size)
             taken, left = messages[: outcome.taken], messages[outcome.taken :]
             try:
-                outbox.send(outcome.outgoing, source.offsets(taken, outcome), source.group())
-            except (TransactionAbortedError, BrokerUnreachableError) as failure:
-                attempts += isinstance(failure, TransactionAbortedError)
-                if attempts > _ATTEMPTS:
-                    raise
-                log.log(logging.INFO if isinstance(failure, MovedOnError) else logging.WARNING, "%s", failure)
+                if taken:
+                    outbox.send(
+                        records.outgoing(outcome, tally), source.offsets(taken, outcome), source.group()
+                    )
+            except MovedOnError as move:
+                log.info("%s", move)
+                records.aborted(outcome, tally, started, move)
+                expect(inf)  # a broker that is away is no fault of the loop's
                 source.rewind(messages)
                 continue
-            attempts = 0
-            outcome.count(tally)
+            except (TransactionAbortedError, BrokerUnreachableError) as failure:
+                log.warning("%s", failure)
+                records.aborted(outcome, tally, started, failure)
+                expect(inf)
+                source.rewind(messages)
+                patience.wait()
+                continue
+            records.committed(outcome, taken, tally, started, ran)
             if left:
                 source.go_back(left)
-            recent.add(outcome.failed, outcome.asked)
-            if plan.ceiling.reached(recent.failed, recent.seen):
-                raise ModelError(_too_many_errors(plan, recent))
+            if not taken:
+                log.warning("none of %d requests was settled in time; trying again", len(messages))
+                patience.wait()
+                continue
+            patience.reset()
+            recent.add([row for row, _ in outcome.answered.failures], outcome.asked)
+            _stop_at_ceiling(plan, recent)
         tick(tally)
-    finally:
-        source.close()
-        outbox.close()
     return tally
 
 
@@ -144,9 +178,18 @@ def _next_size(size: int, seconds: float, most: int) -> int:
     return max(1, min(most, fitting, size * 2))
 
 
-def _too_many_errors(plan: WorkerPlan, recent: Recent) -> str:
-    return (
-        f"stopped: {recent.failed:,} of the last {recent.seen:,} requests failed on shadow "
-        f"{plan.target.shadow!r}, more than the ceiling of {plan.ceiling.ratio:.0%}. "
-        f"See shadow-errors; mend the model, or raise --max-error-ratio"
-    )
+def _stop_at_ceiling(plan: WorkerPlan, recent: Recent) -> None:
+    """Rather than drain the topic into `shadow-errors`."""
+    shadow, ceiling = plan.target.shadow, plan.ceiling
+    if ceiling.reached(recent.failed, recent.seen):
+        raise ModelError(
+            f"stopped: {recent.failed:,} of the last {recent.seen:,} requests failed on shadow {shadow!r}, "
+            f"more than the ceiling of {ceiling.ratio:.0%}. See shadow-errors; mend the model, or raise "
+            "--max-error-ratio"
+        )
+    if ceiling.reached_in_a_row(recent.in_a_row):
+        raise ModelError(
+            f"stopped: {recent.in_a_row:,} requests in a row failed on shadow {shadow!r}, which reaches the "
+            f"ceiling of {ceiling.consecutive:,}. See shadow-errors; mend the model, or raise "
+            "--max-consecutive-errors"
+        )
