@@ -1,28 +1,18 @@
-"""The options that say which model is replayed, how, and how its answers are compared."""
+"""The options that say which model is replayed, and how."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from shadowlane.cli._options import Model, Run, Shadow
-from shadowlane.comparators import Comparator
 
 if TYPE_CHECKING:
     from shadowlane.replay_worker import ModelSource, WorkerPlan
 
-_MODEL, _COMPARING = "The shadow model", "Comparing"
-
-
-class KeepFeatures(StrEnum):
-    """Which comparisons carry their features."""
-
-    disagreements = "disagreements"
-    all = "all"
-    none = "none"
+_MODEL = "The shadow model"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +48,6 @@ class ShadowOptions:
         typer.Option("--batch", help="Ask the model about many requests at once; latencies are amortized."),
     ] = False
     batch_size: Annotated[int, typer.Option(min=1, help="Requests in a transaction, at most.")] = 5_000
-    comparator: Annotated[
-        str,
-        typer.Option(
-            help="When two predictions agree: auto, label, score:0.05, …", rich_help_panel=_COMPARING
-        ),
-    ] = "auto"
-    keep_features: Annotated[
-        KeepFeatures,
-        typer.Option(help="Which comparisons carry their features.", rich_help_panel=_COMPARING),
-    ] = KeepFeatures.disagreements
     max_error_ratio: Annotated[
         float, typer.Option(help="Stop when a larger share of requests fails (1: never).")
     ] = 0.5
@@ -90,10 +70,8 @@ class ShadowOptions:
         return replay.WorkerPlan(
             target=replay.Target(self.model, self.shadow, self.shadow_version, run),
             source=self.source(),
-            comparator=Comparator.parse(self.comparator),
             ceiling=replay.ErrorCeiling(self.max_error_ratio),
             batch=self.batch,
             batch_size=self.batch_size,
-            keep_features=self.keep_features.value,
             start="latest" if start == "latest" else "earliest",
         )

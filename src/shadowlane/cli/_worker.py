@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from shadowlane.cli._comparing_options import ComparingOptions
 from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._options import BootstrapServers, Config, Run, settings
@@ -15,10 +16,13 @@ from shadowlane.errors import SettingsError
 from shadowlane.process import stopped_by_signals
 
 
-@with_options(shadow=ShadowOptions, primary=PrimaryOptions, control=ControlOptions)
+@with_options(
+    shadow=ShadowOptions, comparing=ComparingOptions, primary=PrimaryOptions, control=ControlOptions
+)
 def worker(
     *,
     shadow: ShadowOptions,
+    comparing: ComparingOptions,
     primary: PrimaryOptions,
     control: ControlOptions,
     run: Run = "live",
@@ -46,6 +50,7 @@ def worker(
     if worker_id and processes > 1:
         raise SettingsError("--worker-id names one worker; with --processes, ids are made from the host")
     plan = shadow.plan(run, start="latest" if latest else "earliest")
+    plan = comparing.applied_to(plan, config)
     plan = replace(plan, primary=primary.source(), control=control.value(primary.source()))
     kafka = settings(bootstrap_servers, config=config).kafka
     with stopped_by_signals() as stop:
