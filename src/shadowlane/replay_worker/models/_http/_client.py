@@ -30,7 +30,7 @@ _CONNECT_SECONDS = 5.0
 _PROBE_SECONDS = 2.0
 _PIECE = 1024 * 1024
 _MOST_TEXT = 300
-_WAIT = tenacity.wait_exponential_jitter(initial=0.1, max=2.0, jitter=0.2)
+_WAIT = tenacity.wait_random_exponential(multiplier=0.2, max=2.0)
 
 _OK = 200
 _TOO_MANY, _SERVICE_UNAVAILABLE = 429, 503
