@@ -6,6 +6,7 @@ from shadowlane.kafka._embedded import EmbeddedKafka
 from shadowlane.kafka._errors import mapped, moved_on, to_error
 from shadowlane.kafka._log import ClientLog
 from shadowlane.kafka._places import place_of
+from shadowlane.kafka._scan import StallWatch, ended, make_reader, read_to_end
 from shadowlane.kafka._topics import (
     TopicDifference,
     TopicNames,
@@ -25,6 +26,7 @@ __all__ = [
     "KafkaStatus",
     "Sasl",
     "Secret",
+    "StallWatch",
     "Tls",
     "TopicDifference",
     "TopicNames",
@@ -34,12 +36,15 @@ __all__ = [
     "close_consumer",
     "create_topics",
     "default_specs",
+    "ended",
     "make_admin",
     "make_consumer",
     "make_producer",
+    "make_reader",
     "mapped",
     "moved_on",
     "place_of",
+    "read_to_end",
     "require_topics",
     "start_detached",
     "status",

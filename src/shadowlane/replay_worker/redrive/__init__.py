@@ -1,0 +1,6 @@
+"""Requests that became errors, sent through again under the same identity once what was wrong is mended."""
+
+from shadowlane.replay_worker.redrive._failures import Selection
+from shadowlane.replay_worker.redrive._redrive import Redriven, redrive
+
+__all__ = ["Redriven", "Selection", "redrive"]

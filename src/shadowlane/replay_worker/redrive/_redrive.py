@@ -1,0 +1,118 @@
+"""The redrive: find what failed, leave out what was compared since, read the rest again and replay it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from threading import Event as Flag
+
+from shadowlane.errors import SettingsError
+from shadowlane.kafka import TopicNames, require_topics
+from shadowlane.replay_worker._outbox import Outbox
+from shadowlane.replay_worker._plan import CONTROL, WorkerPlan
+from shadowlane.replay_worker._replay import open_replay
+from shadowlane.replay_worker._tally import Tally
+from shadowlane.replay_worker._worker import run_loop
+from shadowlane.replay_worker.redrive._failures import (
+    Failed,
+    Selection,
+    Spot,
+    find_compared,
+    find_failures,
+)
+from shadowlane.replay_worker.redrive._source import SpotSource
+from shadowlane.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+_WORKER_ID = "redrive"
+
+
+@dataclass(slots=True)
+class Redriven:
+    """What became of the requests whose last word was an error."""
+
+    #: Selected errors, each request once.
+    failed: int = 0
+    #: Of these: compared since then, and left as they are.
+    already_compared: int = 0
+    #: Errors of requests that never were in the topic: of a shadow in the service's own process.
+    elsewhere: int = 0
+    #: No longer in the topic, by its retention or because it was made anew.
+    gone: int = 0
+    redriven: int = 0
+    compared: int = 0
+    #: Failed again, by stage.
+    errors: Counter[str] = field(default_factory=Counter)
+    #: Could be read now, and are requests of another model.
+    of_other_models: int = 0
+    #: Not come to: it was a dry run, or was told to stop.
+    left: int = 0
+
+
+def redrive(
+    plan: WorkerPlan,
+    kafka: KafkaSettings,
+    selection: Selection,
+    *,
+    stop: Flag,
+    dry_run: bool = False,
+    tick: Callable[[Tally], None] = lambda _tally: None,
+) -> Redriven:
+    """Replay the requests whose last word is an error, under the same identity.
+
+    Whatever ends it, the next one goes on: what was compared meanwhile is left out.
+
+    Raises:
+        SettingsError: a run of second answers cannot be redriven.
+        ModelError: the model cannot be loaded, or fails for too many requests.
+        FencedError: another redrive of the same run is under way.
+    """
+    _check(plan)
+    topics = TopicNames(kafka.topic_prefix)
+    require_topics(kafka, [topics.requests, topics.comparisons, topics.errors], stop)
+    failures = find_failures(kafka, topics, plan.target, selection, stop)
+    compared = find_compared(kafka, topics, plan.target, failures.by_spot, stop)
+    wanted = {spot: each for spot, each in failures.by_spot.items() if spot not in compared}
+    result = Redriven(
+        failed=len(failures.by_spot), already_compared=len(compared), elsewhere=failures.elsewhere
+    )
+    log.info(
+        "%s requests failed, %s of them were compared since; %s to go",
+        *(f"{count:,}" for count in (result.failed, len(compared), len(wanted))),
+    )
+    if dry_run or stop.is_set() or not wanted:
+        result.left = len(wanted)
+        return result
+    _replay(plan, kafka, wanted, result, stop=stop, tick=tick)
+    return result
+
+
+def _replay(
+    plan: WorkerPlan,
+    kafka: KafkaSettings,
+    wanted: dict[Spot, Failed],
+    result: Redriven,
+    *,
+    stop: Flag,
+    tick: Callable[[Tally], None],
+) -> None:
+    topics = TopicNames(kafka.topic_prefix)
+    with open_replay(replace(plan, control=None), topics, _WORKER_ID, stop.wait) as replay:
+        outbox = Outbox(kafka, f"{topics.prefix}{plan.target.group}.{_WORKER_ID}")
+        source = SpotSource(kafka, topics.requests, wanted)
+        tally = run_loop(plan, source, replay, outbox, stop, tick)
+    result.redriven, result.gone = source.taken, source.gone
+    result.compared, result.errors = tally.compared, tally.errors
+    result.of_other_models = source.taken - tally.compared - tally.failed
+    result.left = len(wanted) - source.taken - source.gone
+
+
+def _check(plan: WorkerPlan) -> None:
+    run = plan.target.run
+    if run == CONTROL or run.endswith(f"-{CONTROL}"):
+        raise SettingsError(
+            f"run {run!r} holds second answers, which are set beside first ones: redrive the run itself"
+        )

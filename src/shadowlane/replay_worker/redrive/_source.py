@@ -1,0 +1,139 @@
+"""Reads single messages of a topic again, by their offsets."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import Message, TopicPartition
+
+from shadowlane.kafka import StallWatch, close_consumer, ended, make_reader, mapped
+from shadowlane.replay_worker._replay import Outcome
+from shadowlane.replay_worker.redrive._failures import Failed, Spot
+from shadowlane.schemas import ProductionRequest
+from shadowlane.schemas.columns import ColumnCodec
+from shadowlane.settings import KafkaSettings
+
+_POLL_SECONDS, _TIMEOUT = 0.1, 30.0
+_FETCH = 1_000
+# What lies between two wanted messages is read past where it is no more than this: a seek costs a round trip.
+_GAP = 2_000
+_REQUESTS = ColumnCodec(ProductionRequest)
+
+
+class SpotSource:
+    """The messages at some offsets, each partition in turn and once through.
+
+    A message that retention has deleted is gone; so is one in whose place another stands now, since the
+    topic was deleted and made anew.
+    """
+
+    def __init__(self, kafka: KafkaSettings, topic: str, wanted: Mapping[Spot, Failed]) -> None:
+        self._topic, self._wanted = topic, wanted
+        self._offsets: dict[int, deque[int]] = {}
+        for partition, offset in sorted(wanted):
+            self._offsets.setdefault(partition, deque()).append(offset)
+        self._is_open = False
+        self._ready: deque[Message] = deque()
+        self._watch = StallWatch(f"reading {topic}")
+        self._consumer = make_reader(kafka)
+        self.gone = 0
+        #: How many were handed out and not given back.
+        self.taken = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether all of them were handed out."""
+        return not self._offsets and not self._ready
+
+    def take(self, size: int) -> list[Message]:
+        """The next of them, so many at most; perhaps none yet."""
+        if len(self._ready) < size and self._offsets:
+            self._read()
+        taken = [self._ready.popleft() for _ in range(min(size, len(self._ready)))]
+        self.taken += len(taken)
+        return taken
+
+    def offsets(self, _taken: Sequence[Message], _outcome: Outcome) -> list[TopicPartition]:
+        """None: the topics of results tell what was dealt with."""
+        return []
+
+    def group(self) -> Any:
+        """None: no group's offsets move."""
+        return None
+
+    def go_back(self, rest: Sequence[Message]) -> None:
+        """Hand these out again."""
+        self._ready.extendleft(reversed(rest))
+        self.taken -= len(rest)
+
+    def rewind(self, batch: Sequence[Message]) -> None:
+        """Hand these out again; what was sent after all is known by its identity, and counts once."""
+        self.go_back(batch)
+
+    def close(self) -> None:
+        """Let go of the consumer."""
+        close_consumer(self._consumer)
+
+    def _read(self) -> None:
+        """One poll of the partition whose turn it is."""
+        partition = next(iter(self._offsets))
+        if not self._is_open and not self._open(partition):
+            return
+        with mapped(f"reading {self._topic}"):
+            messages = self._watch.check(self._consumer.consume(_FETCH, _POLL_SECONDS))
+        here = [each for each in messages if each.error() is None and each.partition() == partition]
+        self._ready.extend(self._unchanged(self._wanted_of(here)))
+        left = self._offsets[partition]
+        if not left or partition in ended(messages):
+            self._leave(partition)
+        elif here and left[0] - (here[-1].offset() or 0) > _GAP:
+            with mapped(f"reading {self._topic}"):
+                self._consumer.seek(TopicPartition(self._topic, partition, left[0]))
+
+    def _open(self, partition: int) -> bool:
+        """Start with a partition, at the first message of it that is still there, if one is."""
+        place = TopicPartition(self._topic, partition)
+        with mapped(f"looking for the ends of {self._topic}"):
+            low, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT)
+        there = deque(offset for offset in self._offsets[partition] if low <= offset < high)
+        self.gone += len(self._offsets[partition]) - len(there)
+        self._offsets[partition] = there
+        if not there:
+            self._leave(partition)
+            return False
+        place.offset = there[0]
+        with mapped(f"reading {self._topic}"):
+            self._consumer.assign([place])
+        self._is_open = True
+        return True
+
+    def _leave(self, partition: int) -> None:
+        """Done with a partition; what was not met in it is gone."""
+        self.gone += len(self._offsets.pop(partition))
+        self._is_open = False
+
+    def _wanted_of(self, messages: Sequence[Message]) -> list[Message]:
+        """Those that are wanted; a wanted one that was passed without being met is gone."""
+        found: list[Message] = []
+        for message in messages:
+            left, offset = self._offsets[message.partition() or 0], message.offset() or 0
+            while left and left[0] < offset:
+                left.popleft()
+                self.gone += 1
+            if left and left[0] == offset:
+                left.popleft()
+                found.append(message)
+        return found
+
+    def _unchanged(self, messages: Sequence[Message]) -> Iterable[Message]:
+        """Those that are what the errors were about."""
+        decoded = _REQUESTS.decode([message.value() for message in messages])
+        ids = dict(zip(decoded.kept, decoded.batch.column("request_id").to_pylist(), strict=True))
+        for index, message in enumerate(messages):
+            failed = self._wanted[message.partition() or 0, message.offset() or 0]
+            if failed.is_of(message, ids.get(index)):
+                yield message
+            else:
+                self.gone += 1
