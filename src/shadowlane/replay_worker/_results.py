@@ -18,9 +18,9 @@ from shadowlane.comparators.columns import Outcomes, compare_columns
 from shadowlane.errors import CodecError, Place
 from shadowlane.kafka import place_of
 from shadowlane.replay_worker._answers import Answered, numbers
-from shadowlane.replay_worker._outgoing import MAX_VALUE_BYTES, Outgoing, outgoing
+from shadowlane.replay_worker._outgoing import MAX_VALUE_BYTES, Outgoing
 from shadowlane.replay_worker._plan import KeepFeatures, Target, WorkerPlan
-from shadowlane.replay_worker._requests import PRIMARY_SOURCE, RequestBatch
+from shadowlane.replay_worker._requests import PRIMARY_SOURCE, RequestBatch, Rows
 from shadowlane.schemas import Codec, Failure, ShadowComparison, ShadowError
 from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 
@@ -34,7 +34,8 @@ _FROM_REQUEST = (
     "segments",
     "sampling_rate",
 )
-_RAW_LIMIT = 512 * 1024
+#: How many bytes of a message that could not be read its error keeps.
+RAW_LIMIT = 512 * 1024
 _NO_PRIMARY = Failure("compare", "NoPrimaryPrediction", "the request carries no prediction of the primary")
 _COMPARISONS = ColumnCodec(ShadowComparison)
 _ERRORS = Codec(ShadowError)
@@ -65,47 +66,61 @@ def compare(
     requests: RequestBatch, answered: Answered, plan: WorkerPlan, who: Who, topic: str
 ) -> tuple[Outgoing, Failures]:
     """Set each answer beside the primary's prediction, as messages; what cannot be is a failure."""
-    sendable = Outgoing(topic, [])
     is_bare = requests.columns.column("prediction").is_null().to_numpy(zero_copy_only=False)
     rows = answered.rows
-    comparable = np.flatnonzero(~is_bare[rows])
     failures = [(row, _NO_PRIMARY) for row in rows[is_bare[rows]].tolist()]
-    _compare_or_halve(requests, answered, comparable, (plan, who, topic), (sendable, failures))
-    return sendable, failures
+    sent = _Sent(failures)
+
+    def send(chosen: Rows) -> None:
+        """All together; where something in them cannot be compared, halves, until it stands alone."""
+        try:
+            compared = _compared(requests, answered, chosen, plan.comparator)
+            sent.add(compared, _COMPARISONS.encode(comparison_columns(compared, who, plan.keep_features)))
+        except Exception as error:
+            if len(chosen) == 1:
+                failures.append((int(rows[chosen[0]]), Failure.of("compare", error)))
+                return
+            middle = len(chosen) // 2
+            send(chosen[:middle])
+            send(chosen[middle:])
+
+    if len(comparable := np.flatnonzero(~is_bare[rows])):
+        send(comparable)
+    return Outgoing(topic, sent.sources, sent.values), failures
 
 
-def _compare_or_halve(
-    requests: RequestBatch,
-    answered: Answered,
-    chosen: np.ndarray[Any, Any],
-    how: tuple[WorkerPlan, Who, str],
-    out: tuple[Outgoing, Failures],
-) -> None:
-    """All together; where something in them cannot be compared or encoded, halves, until it stands alone."""
-    plan, who, topic = how
-    if not len(chosen):
-        return
-    try:
-        compared = _compared(requests, answered, chosen, plan.comparator)
-        _encode(compared, who, plan.keep_features, topic, out)
-    except Exception as error:
-        if len(chosen) == 1:
-            out[1].append((int(answered.rows[chosen[0]]), Failure.of("compare", error)))
+class _Sent:
+    """Encoded comparisons and their requests' messages; what is too large to send is a failure."""
+
+    def __init__(self, failures: Failures) -> None:
+        self.sources: list[Message] = []
+        self.values: list[bytes] = []
+        self._failures = failures
+
+    def add(self, compared: Compared, values: list[bytes]) -> None:
+        """Take these in."""
+        if max(map(len, values)) <= MAX_VALUE_BYTES:
+            self.sources.extend(compared.requests.messages)
+            self.values.extend(values)
             return
-        middle = len(chosen) // 2
-        _compare_or_halve(requests, answered, chosen[:middle], how, out)
-        _compare_or_halve(requests, answered, chosen[middle:], how, out)
+        rows = compared.answers.column("row").to_pylist()
+        for row, source, value in zip(rows, compared.requests.messages, values, strict=True):
+            if len(value) <= MAX_VALUE_BYTES:
+                self.sources.append(source)
+                self.values.append(value)
+            else:
+                size = f"the comparison takes {len(value):,} bytes; at most {MAX_VALUE_BYTES:,} are sent"
+                self._failures.append((row, Failure("oversize", "OversizeComparison", size)))
 
 
-def _compared(
-    requests: RequestBatch, answered: Answered, chosen: np.ndarray[Any, Any], rule: Comparator
-) -> Compared:
+def _compared(requests: RequestBatch, answered: Answered, chosen: Rows, rule: Comparator) -> Compared:
     is_all = len(chosen) == answered.answers.num_rows
     answers = answered.answers if is_all else answered.answers.take(numbers(chosen))
     rows = answers.column("row").to_numpy()
     asked = requests.select(rows)
     missing = answered.missing
-    outcomes = compare_columns(rule, asked.columns.column("prediction"), answers.column("prediction"))
+    observed, replayed = asked.columns.column("prediction"), answers.column("prediction")
+    outcomes = compare_columns(rule, observed, replayed, asked.columns.column("segments"))
     return Compared(
         asked,
         answers,
@@ -113,24 +128,6 @@ def _compared(
         outcomes,
         answered.memory_mb,
     )
-
-
-def _encode(
-    compared: Compared, who: Who, keep: KeepFeatures, topic: str, out: tuple[Outgoing, Failures]
-) -> None:
-    """The comparisons under their requests' keys and times; those too large to send are failures."""
-    values = _COMPARISONS.encode(comparison_columns(compared, who, keep))
-    sent = outgoing(topic, compared.requests.messages, values).messages
-    if max(map(len, values)) <= MAX_VALUE_BYTES:
-        out[0].messages.extend(sent)
-        return
-    rows = compared.answers.column("row").to_pylist()
-    for row, message, value in zip(rows, sent, values, strict=True):
-        if len(value) <= MAX_VALUE_BYTES:
-            out[0].messages.append(message)
-        else:
-            size = f"the comparison takes {len(value):,} bytes; at most {MAX_VALUE_BYTES:,} are sent"
-            out[1].append((row, Failure("oversize", "OversizeComparison", size)))
 
 
 def encode_errors(
@@ -145,7 +142,7 @@ def encode_errors(
     sources = [source for source, _ in rejects] + [requests.messages[row] for row, _ in failures]
     errors = [rejected(source, error, who) for source, error in rejects]
     errors += [failed(requests, row, failure, answered, who) for row, failure in failures]
-    return outgoing(topic, sources, map(_ERRORS.encode, errors))
+    return Outgoing(topic, sources, list(map(_ERRORS.encode, errors)))
 
 
 def comparison_columns(compared: Compared, who: Who, keep: KeepFeatures) -> pa.RecordBatch:
@@ -160,8 +157,8 @@ def comparison_columns(compared: Compared, who: Who, keep: KeepFeatures) -> pa.R
         "shadow_version": _repeat(who.target.shadow_version, rows),
         "run": _repeat(who.target.run, rows),
         "source_topic": _topics(source),
-        "source_partition": numbers(np.fromiter((each.partition() for each in source), np.int32, rows)),
-        "source_offset": numbers(np.fromiter((each.offset() for each in source), np.int64, rows)),
+        "source_partition": numbers(np.array(list(map(Message.partition, source)), np.int32)),
+        "source_offset": numbers(np.array(list(map(Message.offset, source)), np.int64)),
         "primary_prediction": requests.column("prediction"),
         "primary_source": _primary_source(requests),
         "shadow_prediction": answers.column("prediction"),
@@ -186,7 +183,7 @@ def comparison_columns(compared: Compared, who: Who, keep: KeepFeatures) -> pa.R
 
 def rejected(source: Message, error: CodecError, who: Who) -> ShadowError:
     """The error of a message that could not be read, with its bytes."""
-    raw = (source.value() or b"")[:_RAW_LIMIT]
+    raw = (source.value() or b"")[:RAW_LIMIT]
     return ShadowError(
         **_common(who, place_of(source)),
         stage="decode",
@@ -253,7 +250,7 @@ def _trace(context: pa.MapArray) -> pa.StringArray:
 
 
 def _topics(source: Sequence[Message]) -> pa.Array:
-    topics = [message.topic() or "" for message in source]
+    topics = [topic or "" for topic in map(Message.topic, source)]
     same = topics.count(topics[0]) == len(topics)
     return _repeat(topics[0], len(topics)) if same else pa.array(topics, pa.string())
 
