@@ -1,167 +1,159 @@
-"""Several workers on one machine: a process each, started again when one is killed."""
+"""Workers on one machine: one in this process, or several in processes of their own."""
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import logging
-import multiprocessing
-import os
-import secrets
-import signal
-import socket
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.process import BaseProcess
-from pathlib import Path
+from copy import deepcopy
+from dataclasses import replace
+from functools import partial
 from threading import Event as Flag
-from typing import TextIO
+from threading import Thread
 
-from shadowlane.errors import ShadowlaneError
-from shadowlane.process import Heartbeat, leave_with_parent, stopped_by_signals
+from shadowlane import logs
+from shadowlane.errors import ModelError, ShadowlaneError
+from shadowlane.process import Heartbeat, die_with_parent, leave_with_parent, stopped_by_signals
+from shadowlane.replay_worker._claims import claimed_id
+from shadowlane.replay_worker._health import Health, answering
+from shadowlane.replay_worker._member import Line, Member
 from shadowlane.replay_worker._plan import WorkerPlan
-from shadowlane.replay_worker._tally import Tally
+from shadowlane.replay_worker._standing import Overview, Pulse, Standing, start_seconds
+from shadowlane.replay_worker._tally import Tally, total
+from shadowlane.replay_worker._witness import Witness, in_words
 from shadowlane.replay_worker._worker import run_worker
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-_REPORT_SECONDS = 10.0
-_RESTART_SECONDS = 1.0
-_GRACE_SECONDS = 30.0
+_LOOK_SECONDS = 0.2
+# Beyond the plan's grace: leaving the group, and the interpreter's end.
+_FAREWELL_SECONDS = 5.0
+_LAST_WORD_SECONDS = 1.0
 _FAILED = 1
 
 
-def run_one(plan: WorkerPlan, kafka: KafkaSettings, worker_id: str | None, stop: Flag) -> Tally:
-    """One worker in this process, with a heartbeat and a line in the log now and then."""
-    heartbeat, said = Heartbeat(), _Reporter()
+def run_one(
+    plan: WorkerPlan, kafka: KafkaSettings, worker_id: str | None, stop: Flag, health: Health | None = None
+) -> Tally:
+    """One worker in this process, with a heartbeat, a line now and then, and answers over HTTP."""
+    pulse, shown = Pulse.shared(), list[Tally]()
+    with claimed_id(plan, kafka, worker_id) as claimed:
 
-    with _worker_id(plan, kafka, worker_id) as claimed:
+        def show(tally: Tally) -> None:
+            shown[:] = [deepcopy(tally)]
 
-        def tick(tally: Tally) -> None:
-            heartbeat.beat()
-            said.report(claimed, tally)
+        def look() -> Overview:
+            tally = shown[0] if shown else None
+            return Overview(plan, [Standing(claimed, tally, pulse.overdue, stop.is_set())])
 
-        log.info("worker %s replays %s on %s", claimed, plan.target.model, plan.target.shadow)
-        tally = run_worker(plan, kafka, claimed, stop=stop, tick=tick)
-        said.report(claimed, tally, last=True)
-        return tally
+        with answering(health, look), _beating(pulse):
+            return _run(plan, kafka, Witness(claimed, pulse, show), stop)
 
 
-def run_fleet(plan: WorkerPlan, kafka: KafkaSettings, processes: int, stop: Flag) -> None:
+def run_fleet(
+    plan: WorkerPlan, kafka: KafkaSettings, processes: int, stop: Flag, health: Health | None = None
+) -> Tally:
     """Keep so many workers running until told to stop.
 
-    A worker that is killed is started again. One that gives up (its model cannot be loaded, too many
-    errors, fenced) ends the fleet.
+    A worker that is killed, or stands still, is started again, more and more slowly. One that gives up
+    (its model cannot be loaded, too many errors, fenced) ends the fleet.
 
     Raises:
-        ShadowlaneError: a worker gave up; it has said why.
+        ShadowlaneError: a worker gave up, for this reason.
     """
-    heartbeat = Heartbeat()
-    workers = [_start(plan, kafka) for _ in range(processes)]
-    try:
-        while not stop.wait(0.2):
-            heartbeat.beat()
-            for index, worker in enumerate(workers):
-                if worker.exitcode is None:
-                    continue
-                if worker.exitcode > 0:
-                    raise ShadowlaneError(
-                        f"a worker ended with status {worker.exitcode}, and has said why unless its model "
-                        "ended the process; the fleet stops"
-                    )
-                log.warning("a worker was ended by a signal; starting another")
-                time.sleep(_RESTART_SECONDS)
-                workers[index] = _start(plan, kafka)
-    finally:
-        _stop(workers)
+    heartbeat, work = Heartbeat(), partial(_work, plan, kafka, logs.current())
+    members = [Member(number, work, start_seconds(plan)) for number in range(processes)]
+
+    def look() -> Overview:
+        standings = [replace(each.standing, stopping=stop.is_set()) for each in members]
+        past = total([each.past for each in members])
+        return Overview(plan, standings, past, sum((each.replaced for each in members), Counter()))
+
+    with answering(health, look):
+        try:
+            while not stop.wait(_LOOK_SECONDS):
+                if not any(each.standing.stuck for each in members):
+                    heartbeat.beat()
+                for each in members:
+                    each.look_after()
+        finally:
+            _stop(members, plan.grace_seconds + _FAREWELL_SECONDS)
+    whole = total([each.past for each in members])
+    log.info("the fleet stopped; its workers replayed %s", in_words(whole))
+    return whole
 
 
-class _Reporter:
-    """Says how far a worker is, every ten seconds while it moves."""
-
-    def __init__(self) -> None:
-        self._said, self._then = 0, time.monotonic()
-
-    def report(self, worker_id: str, tally: Tally, *, last: bool = False) -> None:
-        """Say it, when it is time or when it is the last word."""
-        now = time.monotonic()
-        if not last and (now - self._then < _REPORT_SECONDS or tally.requests == self._said):
-            return
-        counts = (f"{count:,}" for count in (tally.requests, tally.compared, tally.failed))
-        done = "stopped; replayed" if last else "replayed so far"
-        log.info("worker %s %s %s requests: %s compared, %s errors", worker_id, done, *counts)
-        self._said, self._then = tally.requests, now
-
-
-def _start(plan: WorkerPlan, kafka: KafkaSettings) -> BaseProcess:
-    # Spawned, not forked: Kafka clients and thread pools do not survive a fork.
-    process = multiprocessing.get_context("spawn").Process(
-        target=_child, args=(plan, kafka, os.getpid()), daemon=False
-    )
-    process.start()
-    return process
-
-
-def _child(plan: WorkerPlan, kafka: KafkaSettings, parent: int) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us all; the parent says when to stop
-    with stopped_by_signals(signal.SIGTERM) as stop:
+def _work(
+    plan: WorkerPlan,
+    kafka: KafkaSettings,
+    log_settings: logs.LogSettings,
+    line: Line,
+    pulse: Pulse,
+    parent: int,
+) -> None:
+    """One worker of a fleet, in a process of its own."""
+    if plan.isolation.kind == "none":
+        die_with_parent(parent)  # a model that holds the interpreter would keep us from hearing of its end
+    logs.configure(log_settings)
+    # Ctrl-C reaches us all, as it does our parent: finish; and the second one ends us at once.
+    with stopped_by_signals() as stop:
         leave_with_parent(parent)
         try:
-            run_one(plan, kafka, None, stop)
+            with claimed_id(plan, kafka, None) as worker_id:
+                line.say(worker_id)
+                tally = _run(plan, kafka, Witness(worker_id, pulse, line.say), stop)
+                line.say(tally, _LAST_WORD_SECONDS)
         except ShadowlaneError as error:
+            line.say(error, _LAST_WORD_SECONDS)
             log.error("%s", error)  # noqa: TRY400 - the sentence is for a reader; the trace is not
             sys.exit(_FAILED)
 
 
-def _stop(workers: list[BaseProcess]) -> None:
-    """Ask each to finish its batch; end by force what does not within the grace."""
-    for worker in workers:
-        if worker.is_alive():
-            worker.terminate()
-    deadline = time.monotonic() + _GRACE_SECONDS
-    for worker in workers:
-        worker.join(max(0.0, deadline - time.monotonic()))
-        if worker.is_alive():
-            log.warning("a worker did not finish within %d s; ending it", _GRACE_SECONDS)
-            worker.kill()
-            worker.join()
-
-
-def _token(file: TextIO) -> str:
-    """A word that stays with a lock file: hosts of one name have temporary folders of their own."""
-    file.seek(0)
-    token = file.read()
-    if not token:
-        token = secrets.token_hex(4)
-        file.write(token)
-        file.flush()
-    return token
+def _run(plan: WorkerPlan, kafka: KafkaSettings, witness: Witness, stop: Flag) -> Tally:
+    target = plan.target
+    logs.say_about(model=target.model, shadow=target.shadow, run=target.run, worker=witness.worker_id)
+    log.info("worker %s replays %s on %s", witness.worker_id, target.model, target.shadow)
+    witness.pulse.expect(start_seconds(plan))
+    try:
+        tally = run_worker(
+            plan, kafka, witness.worker_id, stop=stop, tick=witness.tick, expect=witness.pulse.expect
+        )
+    except ModelError as error:
+        if witness.has_begun or not stop.is_set():
+            raise
+        log.info("%s", error)  # told to stop before the model was there: nothing is wrong
+        tally = Tally()
+    witness.last(tally)
+    return tally
 
 
 @contextmanager
-def _worker_id(plan: WorkerPlan, kafka: KafkaSettings, given: str | None) -> Iterator[str]:
-    """The id that the worker's transactions run under: the same after a restart, never the same twice.
+def _beating(pulse: Pulse) -> Iterator[None]:
+    """Touch the heartbeat's file while the loop moves, also while it waits for a slow model."""
+    heartbeat, over = Heartbeat(), Flag()
 
-    Two live workers under one id would fence each other. So the lowest number is taken that no other
-    worker of this work on this machine holds a lock on; a killed process lets go of its lock.
-    """
-    if given:
-        yield given
-        return
-    work = f"{kafka.bootstrap_servers} {kafka.topic_prefix} {plan.target.group}"
-    name = hashlib.sha256(work.encode()).hexdigest()[:16]
-    for number in range(10_000):
-        path = Path(tempfile.gettempdir()) / f"shadowlane-{os.getuid()}-{name}-{number}.lock"
-        with path.open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            yield f"{socket.gethostname()}-{number}-{_token(file)}"
-            return
-    raise ShadowlaneError("10,000 workers of this work run on this machine already")
+    def beat() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            if pulse.overdue <= 0:
+                heartbeat.beat()
+
+    thread = Thread(target=beat, name="shadowlane-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _stop(members: Sequence[Member], seconds: float) -> None:
+    """Ask each to finish its batch; end by force what does not within the grace."""
+    for each in members:
+        each.tell_to_stop()
+    deadline = time.monotonic() + seconds
+    for each in members:
+        each.wait(deadline - time.monotonic())

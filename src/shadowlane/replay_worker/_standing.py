@@ -1,0 +1,106 @@
+"""How the workers of a machine stand: what /livez, /readyz and /metrics are drawn from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from ctypes import c_double
+from dataclasses import dataclass, field
+from multiprocessing import sharedctypes
+from time import monotonic
+from typing import Protocol, Self
+
+from shadowlane.replay_worker._plan import WorkerPlan
+from shadowlane.replay_worker._tally import Tally, total
+
+#: Taking messages or sending results takes seconds; a worker that is away for longer stands still.
+ROUND_SECONDS = 90.0
+# A batch is cut after 20 s; before that its model may be started again, after a rest.
+_BATCH_SECONDS = 60.0
+
+
+def batch_seconds(plan: WorkerPlan) -> float:
+    """The longest that a batch takes while all keep to their limits: a model is slow, or loads anew."""
+    return _BATCH_SECONDS + plan.isolation.call_seconds + plan.isolation.load_seconds
+
+
+def start_seconds(plan: WorkerPlan) -> float:
+    """The longest that a start takes: up to three models are loaded, and Kafka is asked to let us in."""
+    return 3 * plan.isolation.load_seconds + 2 * ROUND_SECONDS
+
+
+class Cell(Protocol):
+    """A number that another process may see."""
+
+    value: float
+
+
+class Pulse:
+    """When the loop will have moved again, by its own word: past that, it stands still.
+
+    The clock is the machine's, the same for all its processes.
+    """
+
+    def __init__(self, cell: Cell, clock: Callable[[], float] = monotonic) -> None:
+        self._cell, self._clock = cell, clock
+
+    @classmethod
+    def shared(cls) -> Self:
+        """One that a process started with it writes, and this one reads."""
+        return cls(sharedctypes.RawValue(c_double, 0.0))
+
+    def expect(self, seconds: float) -> None:
+        """The next sign of life comes within so long."""
+        self._cell.value = self._clock() + seconds
+
+    @property
+    def overdue(self) -> float:
+        """For how many seconds it has stood still beyond its word; 0 or less: it moves."""
+        return self._clock() - self._cell.value
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one worker stands."""
+
+    worker_id: str
+    #: None until its model is loaded.
+    tally: Tally | None = None
+    #: For how many seconds its loop has not moved although it said that it would.
+    overdue: float = 0.0
+    stopping: bool = False
+
+    @property
+    def stuck(self) -> str | None:
+        """Why it is not alive."""
+        if self.overdue <= 0:
+            return None
+        return f"worker {self.worker_id}: its loop stands still, {self.overdue:.0f} s past its limit"
+
+    @property
+    def unready(self) -> str | None:
+        """Why it does not replay."""
+        if self.stopping:
+            return f"worker {self.worker_id}: was told to stop"
+        if self.tally is None:
+            return f"worker {self.worker_id}: its model is not loaded yet"
+        if self.tally.waiting is None:
+            return f"worker {self.worker_id}: the group has not given it its partitions yet"
+        return self.stuck
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How the workers of this machine stand."""
+
+    plan: WorkerPlan
+    standings: Sequence[Standing]
+    #: What workers did whose process has ended.
+    past: Tally = field(default_factory=Tally)
+    #: How often a worker's process was started again, by cause.
+    replaced: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def whole(self) -> Tally:
+        """What all of them have done."""
+        return total([self.past, *(each.tally for each in self.standings if each.tally is not None)])
