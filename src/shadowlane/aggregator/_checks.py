@@ -36,7 +36,9 @@ def run_checks(report: Report, policy: Policy) -> tuple[Check, ...]:
 
 
 def _traffic(report: Report, policy: Policy) -> Check:
-    value, bound = report.requests, policy.min_requests
+    # What is ignored is no evidence: a verdict must not rest on the few that are left.
+    value, bound = report.requests - report.ignored, policy.min_requests
+    beside = f", beside {report.ignored:,} ignored" if report.ignored else ""
     passed = value >= bound
     missing = "" if passed else f": {bound - value:,} more are needed before the rest can be judged"
     return Check(
@@ -46,20 +48,21 @@ def _traffic(report: Report, policy: Policy) -> Check:
         bound=bound,
         n=value,
         passed=passed,
-        why=f"{_values.many(value, 'request')} seen; at least {bound:,} are asked for{missing}.",
+        why=f"{_values.many(value, 'request')} seen{beside}; at least {bound:,} are asked for{missing}.",
     )
 
 
 def _agreement(report: Report, policy: Policy) -> Check:
     value, bound = report.agreement_rate, policy.min_agreement_rate
+    why_none = "Each compared request is ignored by a rule" if report.compared else "No request was compared"
     return Check(
         name="agreement_ok",
         value=value,
         operator=">=",
         bound=bound,
-        n=report.compared,
+        n=report.compared - report.ignored,
         passed=None if value is None else value >= bound,
-        why="No request was compared, so agreement is unknown."
+        why=f"{why_none}, so agreement is unknown."
         if value is None
         else "The two agree on {} of the compared requests; at least {} is asked for.".format(
             *_values.apart(value, bound, _values.percent)

@@ -6,6 +6,7 @@ not be decoded is in `undecodable` and no request: no model was asked, and on a 
 models share it need not have been meant for this one. A row is first known
 by where its request lay in Kafka *and* its request_id, so that a topic made anew, whose offsets begin
 at 0 again, hides nothing; a request_id at several places is one request that a client sent again.
+The agreement of a pair that a rule ignores is null, and only that one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Sequence
 from shadowlane.aggregator._reader import OpenLake
 from shadowlane.aggregator._scope import Scope
 from shadowlane.aggregator._tables import COMPARISONS, ERRORS
+from shadowlane.comparators import IGNORED
 
 _COMPARED = """
 CREATE TEMP TABLE compared AS
@@ -23,7 +25,9 @@ SELECT
     AS request,
   event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset,
   coalesce(model_version, '') AS model_version, coalesce(shadow_version, '') AS shadow_version,
-  coalesce(agreement, false) AS agreement, difference, comparator,
+  CASE WHEN NOT starts_with(coalesce(comparator, ''), $ignored) THEN coalesce(agreement, false) END
+    AS agreement,
+  difference, comparator,
   primary_score, primary_label, shadow_score, shadow_label,
   CASE WHEN agreement THEN NULL ELSE primary_vector[:8] END AS primary_vector,
   CASE WHEN agreement THEN NULL ELSE shadow_vector[:8] END AS shadow_vector,
@@ -108,7 +112,7 @@ _UNDECODABLE = "CREATE TEMP VIEW undecodable AS SELECT * FROM unanswered WHERE i
 def load(lake: OpenLake, scope: Scope, by: Sequence[str]) -> None:
     """Read the scope's comparisons and errors, with the values of the segments in `by`."""
     values = {"shadow": scope.shadow, "run": scope.run, "start": scope.start, "end": scope.end, "by": [*by]}
-    lake.load(COMPARISONS.name, _COMPARED, values)
+    lake.load(COMPARISONS.name, _COMPARED, {**values, "ignored": IGNORED})
     lake.load(ERRORS.name, _ERROR, values)
     for statement in (_REPEATED, _FIRST, _PLACES, _UNANSWERED, _ERRORED, _UNDECODABLE):
         lake.rows(statement)

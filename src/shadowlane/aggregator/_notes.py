@@ -96,6 +96,8 @@ def _of_counts(report: Report) -> Iterator[str]:
     if report.undecodable:
         messages = many(report.undecodable, "message")
         yield f"{messages} on the topic could not be read; no model was asked, and none is charged."
+    if report.ignored:
+        yield f"{many(report.ignored, 'compared request')} ignored by a rule: in no agreement rate."
     if found.repeated_rows:
         yield f"{many(found.repeated_rows, 'row')} landed again (the same place of the topic): not counted."
     if found.repeated_requests:

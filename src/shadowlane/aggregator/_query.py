@@ -26,7 +26,8 @@ _ERROR_TYPES = 10
 _LEVELS = (0.0, 0.01, *(step / 20 for step in range(1, 20)), 0.975, 0.99, 0.995, 0.999, 1.0)
 
 _TOTALS = """
-SELECT count(*) FILTER (was_compared), count(*) FILTER (agreement), count(*) FILTER (NOT was_compared),
+SELECT count(*) FILTER (was_compared), count(*) FILTER (agreement), count(*) FILTER (agreement IS NULL),
+  count(*) FILTER (NOT was_compared),
   epoch_us(min(event_time)), epoch_us(max(event_time))
 FROM (
   SELECT event_time, true AS was_compared, agreement FROM compared
@@ -68,7 +69,8 @@ GROUP BY ALL ORDER BY count(*) DESC, model_version, shadow_version
 """
 
 _COMPARATORS = """
-SELECT comparator FROM compared WHERE comparator IS NOT NULL GROUP BY ALL ORDER BY count(*) DESC, comparator
+SELECT comparator FROM compared WHERE comparator IS NOT NULL AND agreement IS NOT NULL
+GROUP BY ALL ORDER BY count(*) DESC, comparator
 """
 
 # Between different labels the difference of the confidences says nothing (two sure models that
@@ -88,10 +90,10 @@ LIMIT 10
 """
 
 
-def totals(lake: OpenLake) -> tuple[int, int, int, datetime | None, datetime | None]:
-    """Compared requests, agreements, errored requests, first and last event time."""
-    [(compared, agreements, errored, first, last)] = lake.rows(_TOTALS)
-    return compared, agreements, errored, _moment(first), _moment(last)
+def totals(lake: OpenLake) -> tuple[int, int, int, int, datetime | None, datetime | None]:
+    """Compared requests, agreements, ignored ones, errored requests, first and last event time."""
+    [(compared, agreements, ignored, errored, first, last)] = lake.rows(_TOTALS)
+    return compared, agreements, ignored, errored, _moment(first), _moment(last)
 
 
 def latencies(lake: OpenLake) -> tuple[LatencyBasis, ...]:

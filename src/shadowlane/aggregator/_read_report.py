@@ -31,14 +31,15 @@ def read_report(lake: str | Path, scope: Scope, *, by: Sequence[str] = ()) -> Re
         load(tables, scope, by)
         for place, name in enumerate(by):
             _segments.check(tables, name, place)
-        compared, agreements, errored, first, last = _query.totals(tables)
+        compared, agreements, ignored, errored, first, last = _query.totals(tables)
         is_empty = compared + errored == 0
         return Report(
             scope=scope,
             table_versions=tables.versions,
             compared=compared,
             agreements=agreements,
-            agreement_rate=rate(agreements, compared),
+            ignored=ignored,
+            agreement_rate=rate(agreements, compared - ignored),
             errored=errored,
             error_rate=rate(errored, compared + errored),
             undecodable=_query.undecodable(tables),

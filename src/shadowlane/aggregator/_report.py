@@ -189,6 +189,7 @@ class Report:
     table_versions: Mapping[str, int | None]
     compared: int
     agreements: int
+    ignored: int  # compared, and by a rule neither agreement nor disagreement
     agreement_rate: float | None
     errored: int
     error_rate: float | None
@@ -215,7 +216,7 @@ class Report:
     @property
     def disagreements(self) -> int:
         """Compared requests on which the two do not agree."""
-        return self.compared - self.agreements
+        return self.compared - self.ignored - self.agreements
 
     @property
     def latency(self) -> LatencyBasis | None:

@@ -11,7 +11,8 @@ from shadowlane.errors import SettingsError
 
 _GROUPS = 50
 
-# The worst first: the share of a group's requests that the shadow did not answer as the primary did.
+# The worst first: the share of a group's requests that the shadow did not answer as the primary did,
+# of those that no rule ignores.
 # What is beyond the most frequent values is added up, never left out.
 _SEGMENT = """
 WITH request AS (
@@ -19,14 +20,15 @@ WITH request AS (
   UNION ALL SELECT cohort[$place], false, false FROM errored
 ), every AS (
   SELECT value, count(*) AS requests, count(*) FILTER (was_compared) AS compared,
-    count(*) FILTER (agreement) AS agreements,
+    count(*) FILTER (agreement IS NULL) AS ignored, count(*) FILTER (agreement) AS agreements,
     row_number() OVER (ORDER BY count(*) DESC, value) > $limit AS is_other
   FROM request GROUP BY value
 )
 SELECT is_other, CASE WHEN NOT is_other THEN value END AS shown,
-  sum(requests)::BIGINT, sum(compared)::BIGINT, sum(agreements)::BIGINT
+  sum(requests)::BIGINT, sum(compared)::BIGINT, sum(ignored)::BIGINT, sum(agreements)::BIGINT
 FROM every GROUP BY is_other, shown
-ORDER BY is_other, sum(requests) < $small, sum(agreements) / sum(requests), sum(requests) DESC, shown
+ORDER BY is_other, sum(requests) < $small, sum(agreements) / nullif(sum(requests - ignored), 0) NULLS LAST,
+  sum(requests) DESC, shown
 """
 
 _HAVING = """
@@ -69,13 +71,13 @@ def segment(lake: OpenLake, name: str, place: int) -> Segment:
     )
 
 
-def _group(value: str | None, requests: int, compared: int, agreements: int) -> SegmentGroup:
+def _group(value: str | None, requests: int, compared: int, ignored: int, agreements: int) -> SegmentGroup:
     errored = requests - compared
     return SegmentGroup(
         value=value,
         requests=requests,
         compared=compared,
-        agreement_rate=rate(agreements, compared),
+        agreement_rate=rate(agreements, compared - ignored),
         errored=errored,
         error_rate=rate(errored, requests),
         is_small=requests < SMALL_GROUP,

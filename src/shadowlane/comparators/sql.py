@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from shadowlane.comparators._comparator import Comparator
-from shadowlane.comparators._ignored import IGNORED, Ignored
+from shadowlane.comparators._ignored import Ignored
 from shadowlane.comparators._measures import SUM_SLACK
 from shadowlane.comparators._rules import LabelRule, RankingRule, Rule, ScoreRule, VectorRule
 from shadowlane.errors import SettingsError
@@ -56,11 +56,6 @@ def judgement(comparator: Comparator, column: str = "{side}_{part}", segments: s
         _case([(case[0], case[place + 1]) for case in cases], none[place]) for place in range(3)
     )
     return Judgement(agreement, difference, name, f"({is_ignored})")
-
-
-def is_ignored(comparator: str = "comparator") -> str:
-    """Whether a row that was judged before is to be left out of every rate, by its recorded name."""
-    return f"starts_with(coalesce({comparator}, ''), {_text(IGNORED)})"
 
 
 class _Columns(NamedTuple):

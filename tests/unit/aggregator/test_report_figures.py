@@ -50,6 +50,29 @@ def test_counts_and_rates(tmp_path: Path) -> None:
     assert report.error_rate == 0.2
 
 
+def test_ignored_pairs_are_counted_and_in_no_agreement_rate(tmp_path: Path) -> None:
+    """A pair that a rule ignores is compared and timed, and neither agreement nor disagreement."""
+    ignored = {"agreement": False, "comparator": "ignored:label=unknown", "segments": [("plan", "free")]}
+    free = {"segments": [("plan", "free")]}
+    rows = [
+        *(comparison(n, **free) for n in range(3)),
+        comparison(3, agreement=False, difference=0.5, **free),
+        *(comparison(n, **ignored) for n in range(4, 10)),
+        comparison(10, **ignored | {"segments": [("plan", "pro")]}),
+    ]
+    report = report_of(tmp_path, rows, by=["plan"])
+    assert (report.compared, report.ignored, report.agreements, report.disagreements) == (11, 7, 3, 1)
+    assert report.agreement_rate == 0.75
+    assert [each.request_id for each in report.largest_disagreements] == ["r3"]
+    assert report.comparators == ("score:0.05",)
+    assert [(each.value, each.agreement_rate) for each in report.segments[0].groups] == [
+        ("free", 0.75),
+        ("pro", None),
+    ]
+    assert report.latency is not None
+    assert report.latency.requests == 11
+
+
 def test_an_agreement_that_is_unknown_is_none(tmp_path: Path) -> None:
     """A row without an answer to "do they agree" counts as a disagreement, and is not left out."""
     report = report_of(tmp_path, [comparison(1), comparison(2, agreement=None)])

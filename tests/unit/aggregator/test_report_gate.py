@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -113,6 +114,18 @@ def test_too_few_requests_are_inconclusive() -> None:
     assert gate(few).verdict == "inconclusive"
     assert "9,900 more are needed" in check(few, "sufficient_traffic").why
     assert gate(report(compared=100, agreements=1, errored=0)).verdict == "inconclusive"
+
+
+def test_ignored_requests_are_no_evidence() -> None:
+    """However many were ignored, a verdict rests on enough of the others, or there is none."""
+    some = report(compared=20_000, agreements=9_990, ignored=10_010, agreement_rate=1.0)
+    assert gate(replace(some, errored=0)).verdict == "inconclusive"
+    assert gate(replace(some, errored=10)).verdict == "promote"
+    assert check(some, "agreement_ok").n == 9_990
+    assert "10,000 requests seen, beside 10,010 ignored" in check(some, "sufficient_traffic").why
+    none = report(agreements=0, ignored=20_000, agreement_rate=None)
+    assert check(none, "agreement_ok").passed is None
+    assert check(none, "agreement_ok").why.startswith("Each compared request is ignored by a rule")
 
 
 def test_errors_alone_are_inconclusive() -> None:

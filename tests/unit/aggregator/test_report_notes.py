@@ -60,6 +60,7 @@ def test_a_plain_report_needs_no_words() -> None:
         (report(scores=scores(0.1, one_sided=2)), "Only one of the two models gave a score on 2 requests."),
         (report(scores=_CROWDED), "99.9 % of the scores lie in one bin: a few far values stretch it"),
         (report(undecodable=10), "10 messages on the topic could not be read; no model was asked"),
+        (report(ignored=2), "2 compared requests ignored by a rule: in no agreement rate."),
         (report(duplicates=replace(_NONE, repeated_rows=1)), "1 row landed again"),
         (report(duplicates=replace(_NONE, repeated_requests=2)), "2 comparisons of a request_id seen before"),
         (report(duplicates=replace(_NONE, repeated_errors=3)), "3 earlier errors of the same request"),
