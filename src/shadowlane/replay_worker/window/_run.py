@@ -1,0 +1,169 @@
+"""Replay a window: settle what it covers, share it out, follow the workers, say what it came to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from threading import Event as Flag
+from time import monotonic
+
+from shadowlane.errors import SettingsError
+from shadowlane.kafka import TopicNames, require_topics
+from shadowlane.process import Heartbeat
+from shadowlane.replay_worker._outbox import Outbox
+from shadowlane.replay_worker._plan import WorkerPlan
+from shadowlane.replay_worker.window._progress import Progress, progress
+from shadowlane.replay_worker.window._record import Position, Record, RunStore
+from shadowlane.replay_worker.window._slices import Slice, Topic, resolve
+from shadowlane.replay_worker.window._source import Share
+from shadowlane.replay_worker.window._speed import Speed
+from shadowlane.replay_worker.window._summary import Summary, clipped
+from shadowlane.replay_worker.window._times import Window
+from shadowlane.replay_worker.window._workers import Reached, replay_share, replay_shares
+from shadowlane.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+MARGIN = timedelta(minutes=10)
+Follow = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How a window is replayed."""
+
+    speed: Speed = field(default_factory=Speed)
+    processes: int = 1
+    #: So much later than their event time requests may come to Kafka.
+    margin: timedelta = MARGIN
+
+
+def run_replay(
+    plan: WorkerPlan,
+    window: Window,
+    kafka: KafkaSettings,
+    how: How = How(),
+    *,
+    stop: Flag,
+    follow: Follow = lambda _: None,
+) -> Summary:
+    """Replay the requests of a window, to its end or until told to stop; called again, it goes on.
+
+    Raises:
+        SettingsError: the run's name is another window's.
+        ModelError: the model cannot be loaded, or fails for too many requests.
+        FencedError: the same run was started once more.
+    """
+    with _opened(plan, kafka, stop) as (topic, store):
+        record, reached = _settle(plan, window, how, kafka, topic, store)
+        is_done, follower = record.is_done(reached), _Follower(record, reached, follow)
+        already = is_done and follower.progress.total > 0
+        # Of a window that begins in the future nothing is kept: later there will be something in it.
+        if not is_done and not record.is_ahead:
+            store.write(replace(record, processes=how.processes))
+            shares = _shares(record, reached, how, topic)
+            _work(replace(plan, window=record.times), kafka, shares, stop, follower)
+            if record.is_done(follower.reached):
+                store.finish(record, follower.reached)
+        is_done = record.is_done(follower.reached) and not record.is_ahead
+        return Summary(plan.target, record, follower.progress, clipped(window, record), is_done, already)
+
+
+@contextmanager
+def _opened(plan: WorkerPlan, kafka: KafkaSettings, stop: Flag) -> Iterator[tuple[Topic, RunStore]]:
+    if plan.target.run == "live":
+        raise SettingsError("run 'live' is that of `shadowlane worker`: choose another name with --run")
+    topics = TopicNames(kafka.topic_prefix)
+    require_topics(kafka, [topics.requests], stop)
+    place = (kafka, topics.prefix + plan.target.group, topics.requests)
+    with closing(Topic(*place)) as topic, closing(RunStore(*place)) as store:
+        yield topic, store
+
+
+def _settle(
+    plan: WorkerPlan, window: Window, how: How, kafka: KafkaSettings, topic: Topic, store: RunStore
+) -> tuple[Record, dict[int, Position]]:
+    """What the run covers, and how far it is; a record under which nothing was replayed does not bind."""
+    record = store.read(plan.target.run, topic.partitions())
+    if record is not None:
+        _end_what_is_open(plan, kafka, record.processes)
+        if store.has_begun(record):
+            record.check(plan, window)
+            return record, store.positions(record)
+    now = datetime.now(UTC)
+    record = Record.settle(plan, window, resolve(topic, window, how.margin), how.processes, now)
+    return record, {each.partition: Position(each.start) for each in record.slices}
+
+
+def _end_what_is_open(plan: WorkerPlan, kafka: KafkaSettings, processes: int) -> None:
+    """Workers of an earlier start must not go on: what they have begun is aborted, and they are fenced."""
+    group = kafka.topic_prefix + plan.target.group
+    for number in range(processes):
+        Outbox(kafka, f"{group}.{_worker_id(number)}").close()
+
+
+def _shares(record: Record, reached: Mapping[int, Position], how: How, topic: Topic) -> list[Share]:
+    """What is left, in parts of about the same size."""
+    left = {each: each.end - reached[each.partition].offset for each in record.slices}
+    rest = sorted((each for each in record.slices if left[each] > 0), key=lambda each: -left[each])
+    parts: list[list[Slice]] = [[] for _ in range(min(how.processes, len(rest)))]
+    for each in rest:
+        min(parts, key=lambda part: sum(map(left.__getitem__, part))).append(each)
+    origin = _origin(topic, rest, reached) if how.speed.kind == "original" else 0
+    total = sum(left.values())
+    return [
+        Share(
+            _worker_id(number),
+            tuple(part),
+            how.speed.share(sum(map(left.__getitem__, part)) / total),
+            origin,
+        )
+        for number, part in enumerate(parts)
+    ]
+
+
+def _origin(topic: Topic, slices: Sequence[Slice], reached: Mapping[int, Position]) -> int:
+    """The time of the first message that is left."""
+    found = [topic.peek(each.partition, reached[each.partition].offset, 1) for each in slices]
+    return min((messages[0].timestamp()[1] for messages in found if messages), default=0)
+
+
+def _worker_id(number: int) -> str:
+    return f"replay-{number}"
+
+
+def _work(
+    plan: WorkerPlan, kafka: KafkaSettings, shares: Sequence[Share], stop: Flag, say: _Follower
+) -> None:
+    log.info("run %s: %s", plan.target.run, say.progress)
+    if len(shares) == 1:
+        replay_share(plan, kafka, shares[0], stop, say)
+    else:
+        replay_shares(plan, kafka, shares, stop, say)
+
+
+class _Follower:
+    """How far the run is, as the workers tell."""
+
+    def __init__(self, record: Record, reached: Mapping[int, Position], follow: Follow) -> None:
+        self._slices, self.reached, self._follow = record.slices, dict(reached), follow
+        self._before = progress(record.slices, reached).done
+        self._began: float | None = None
+        self._heartbeat = Heartbeat()
+
+    def __call__(self, reached: Reached) -> None:
+        """A worker says where its partitions are, or somebody that time goes by."""
+        if reached and self._began is None:  # from now on the models are loaded
+            self._began = monotonic()
+        self.reached |= reached
+        self._heartbeat.beat()
+        self._follow(self.progress)
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is now."""
+        seconds = 0.0 if self._began is None else monotonic() - self._began
+        return progress(self._slices, self.reached, seconds, self._before)

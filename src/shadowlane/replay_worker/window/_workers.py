@@ -1,0 +1,193 @@
+"""The workers of a window: in this process when there is one, else a process each."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
+from threading import Event as Flag
+from typing import Any
+
+from shadowlane.errors import ShadowlaneError
+from shadowlane.kafka import TopicNames
+from shadowlane.process import leave_with_parent, stopped_by_signals
+from shadowlane.replay_worker._outbox import Outbox
+from shadowlane.replay_worker._plan import WorkerPlan
+from shadowlane.replay_worker._replay import open_replay
+from shadowlane.replay_worker._worker import run_loop
+from shadowlane.replay_worker.window._record import Position
+from shadowlane.replay_worker.window._source import Share, WindowSource
+from shadowlane.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+Reached = dict[int, Position]
+Say = Callable[[Reached], None]
+
+_SAY_SECONDS = 0.2
+_POLL_SECONDS = 0.05
+_RESTART_SECONDS = 1.0
+_GRACE_SECONDS = 30.0
+#: A worker that dies so often without getting anywhere would do so for ever.
+_DEATHS = 5
+
+
+def replay_share(plan: WorkerPlan, kafka: KafkaSettings, share: Share, stop: Flag, say: Say) -> None:
+    """Replay some partitions of a window to their ends, or until told to stop.
+
+    Raises:
+        ModelError: the model cannot be loaded, or fails for too many requests.
+        FencedError: the same run was started once more.
+    """
+    topics, said = TopicNames(kafka.topic_prefix), 0.0
+    group = topics.prefix + plan.target.group
+    with open_replay(plan, topics, share.worker_id, stop.wait) as replay:
+        # First: this ends what an earlier process may have left open, and so settles where it got to.
+        outbox = Outbox(kafka, f"{group}.{share.worker_id}")
+        source = WindowSource(share, kafka, group, topics.requests, stop)
+
+        def tick(_tally: object) -> None:
+            nonlocal said
+            if time.monotonic() - said >= _SAY_SECONDS:
+                said = time.monotonic()
+                say(source.reached)
+
+        run_loop(plan, source, replay, outbox, stop, tick)
+        say(source.reached)
+
+
+def replay_shares(
+    plan: WorkerPlan, kafka: KafkaSettings, shares: Sequence[Share], stop: Flag, say: Say
+) -> None:
+    """A process for each share; one that is killed is started again and goes on.
+
+    Raises:
+        ShadowlaneError: a worker gave up; the others are stopped.
+    """
+    workers = [_Worker(plan, kafka, share) for share in shares]
+    try:
+        for worker in workers:
+            worker.start()
+        while any(not worker.is_done for worker in workers) and not stop.is_set():
+            wait([worker.line for worker in workers if not worker.is_done], _SAY_SECONDS)
+            for worker in workers:
+                worker.look(say)
+    finally:
+        _stop(workers, say)
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One share's process, and what it says."""
+
+    plan: WorkerPlan
+    kafka: KafkaSettings
+    share: Share
+    is_done: bool = False
+    deaths: int = 0
+    reached: Reached = field(default_factory=dict)
+    process: BaseProcess | None = None
+    line: Any = None
+
+    def start(self) -> None:
+        """Spawned, not forked: Kafka clients and thread pools do not survive a fork."""
+        context = multiprocessing.get_context("spawn")
+        self.line, theirs = context.Pipe(duplex=False)
+        self.process = context.Process(
+            target=_child, args=(self.plan, self.kafka, self.share, os.getpid(), theirs), daemon=False
+        )
+        self.process.start()
+        theirs.close()  # so that the line ends when the process does
+
+    def look(self, say: Say) -> None:
+        """Take in what it said, and start it again where it was killed.
+
+        Raises:
+            ShadowlaneError: it gave up.
+        """
+        if self.is_done or self.process is None or self.hear(say):
+            return
+        self.process.join()
+        self.line.close()
+        status = self.process.exitcode or 0
+        if status > 0:
+            raise ShadowlaneError(
+                f"a worker ended with status {status}, and has said why unless its model ended it; "
+                "run the same command to go on"
+            )
+        if status < 0:
+            self._mourn(signal.Signals(-status).name)
+            self.start()
+        self.is_done = status == 0
+
+    def _mourn(self, killer: str) -> None:
+        self.deaths += 1
+        if self.deaths >= _DEATHS:
+            raise ShadowlaneError(
+                f"a worker was killed {self.deaths} times without getting anywhere, the last time by {killer}; "
+                "run the same command to go on"
+            )
+        log.warning("a worker was ended by %s; starting another", killer)
+        time.sleep(_RESTART_SECONDS)
+
+    def hear(self, say: Say) -> bool:
+        """Pass on what it says; whether the line still holds.
+
+        Raises:
+            ShadowlaneError: it gave up, and said why.
+        """
+        try:
+            while self.line is not None and self.line.poll():
+                said = self.line.recv()
+                if isinstance(said, ShadowlaneError):
+                    raise said
+                if said != self.reached:
+                    self.reached, self.deaths = said, 0
+                say(said)
+        except (EOFError, OSError):
+            return False
+        return True
+
+
+def _child(plan: WorkerPlan, kafka: KafkaSettings, share: Share, parent: int, line: Any) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us all; the parent says when to stop
+    with stopped_by_signals(signal.SIGTERM) as stop:
+        leave_with_parent(parent)
+        try:
+            replay_share(plan, kafka, share, stop, line.send)
+        except ShadowlaneError as error:
+            line.send(error)
+            sys.exit(1)
+
+
+def _stop(workers: Sequence[_Worker], say: Say) -> None:
+    """Ask each to finish its batch; end by force what does not within the grace."""
+    running = [each.process for each in workers if each.process is not None and not each.is_done]
+    for process in running:
+        process.terminate()
+    deadline = time.monotonic() + _GRACE_SECONDS
+    while any(process.is_alive() for process in running):
+        if time.monotonic() > deadline:
+            log.warning("a worker did not finish within %d s; ending it", _GRACE_SECONDS)
+            for process in running:
+                process.kill()
+        for worker in workers:
+            _last_words(worker, say)  # also so that none waits for us to listen
+        time.sleep(_POLL_SECONDS)
+    for worker in workers:
+        _last_words(worker, say)
+
+
+def _last_words(worker: _Worker, say: Say) -> None:
+    try:
+        worker.hear(say)
+    except ShadowlaneError as error:
+        log.error("%s", error)  # noqa: TRY400 - the sentence is for a reader; the trace is not
