@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 import tempfile
-from collections.abc import Callable
-from typing import Self
+from typing import NamedTuple, Self
 
 _SIZE = mmap.PAGESIZE
-_WIDTH = 8
-IDLE = -3
+_WORDS = struct.Struct("<qqq")
+_ENOUGH_AT = 16
+
+#: In place of a row's number: several or all are asked at once; inputs are being made; nothing is asked;
+#: answers are read and handed on. None of these says whose fault a death is.
+TOGETHER, PREPARING, IDLE, READING = -1, -2, -3, -4
+
+
+class Place(NamedTuple):
+    """Where it is: the row that is asked about (or one of the words above), and how many were finished."""
+
+    row: int
+    beats: int
 
 
 class Progress:
-    """One number, written by the model's process and read by the replay."""
+    """Two numbers written by the model's process, and a wish that the replay writes: enough."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -28,24 +39,42 @@ class Progress:
         progress.reset()
         return progress
 
-    def writer(self) -> Callable[[int], None]:
-        """What the model's process calls with each row that the model is asked about."""
-        words = memoryview(mmap.mmap(self.descriptor, _SIZE)).cast("q")
-
-        def write(row: int) -> None:
-            words[0] = row
-
-        return write
-
     def reset(self) -> None:
         """Nobody is asked anything. By calls here and below: the other side may have cut the file."""
-        os.pwrite(self.descriptor, IDLE.to_bytes(_WIDTH, "little", signed=True), 0)
+        os.pwrite(self.descriptor, _WORDS.pack(IDLE, 0, 0), 0)
 
-    def read(self) -> int:
+    def enough(self) -> None:
+        """Wish that the other side hands on what it has, and leaves the rest."""
+        os.pwrite(self.descriptor, (1).to_bytes(8, "little"), _ENOUGH_AT)
+
+    def read(self) -> Place:
         """What was written last."""
-        data = os.pread(self.descriptor, _WIDTH, 0)
-        return int.from_bytes(data, "little", signed=True) if len(data) == _WIDTH else IDLE
+        data = os.pread(self.descriptor, _WORDS.size, 0)
+        row, beats, _ = _WORDS.unpack(data) if len(data) == _WORDS.size else (IDLE, 0, 0)
+        return Place(row, beats)
 
     def close(self) -> None:
         """Let go of it."""
         os.close(self.descriptor)
+
+
+class Marker:
+    """The other end, in the model's process."""
+
+    def __init__(self, descriptor: int) -> None:
+        memory = mmap.mmap(descriptor, _SIZE)
+        if hasattr(mmap, "MADV_DONTFORK"):  # a forked copy of the process that goes on in our code ends there
+            memory.madvise(mmap.MADV_DONTFORK)
+        self._words = memoryview(memory).cast("q")
+
+    def at(self, row: int) -> None:
+        """The model is asked about this row now."""
+        self._words[0] = row
+
+    def beat(self) -> None:
+        """One of several that are asked at once is finished."""
+        self._words[1] += 1
+
+    def is_enough(self) -> bool:
+        """Whether the replay wishes what there is."""
+        return self._words[2] != 0

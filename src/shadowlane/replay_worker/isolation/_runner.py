@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
-from time import perf_counter_ns, process_time_ns
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from shadowlane.replay_worker._answers import ANSWERS, numbers
+from shadowlane.errors import ModelError
+from shadowlane.replay_worker._answers import ANSWERS, no_answers, numbers
 from shadowlane.replay_worker._features import FeatureBatch
+from shadowlane.replay_worker.isolation._gpu import Gpu, find_gpu
+from shadowlane.replay_worker.isolation._progress import PREPARING, READING, TOGETHER
+from shadowlane.replay_worker.isolation._timing import Taken, timed, timed_in_thread
 from shadowlane.replay_worker.models import LoadedModel
+from shadowlane.replay_worker.models._call_errors import CallError, UnavailableError
 from shadowlane.schemas import Failure
 
 WARM_UP_CALLS = 10
-_ONE_IN = 100
+# Of a batch so many rows are timed alone; more would cost more than the batch itself.
+_ONE_IN, _MOST_ALONE = 100, 5
 _MILLISECOND = 1e6
+_BASES = pa.array(["warmup", "single"], pa.string())
+# Of a call: wall time, processor time, a GPU's time (NaN where there is none).
+_FIGURES = 3
 # What is answered is handed on this often, so that little is asked again after a crash.
 _CHUNK_NS = 100_000_000
-#: In place of a row's number: the model is asked about all at once, or its inputs are being made.
-TOGETHER, PREPARING = -1, -2
+_CHUNK_SECONDS = _CHUNK_NS / 1e9
+# Of the names of features that the model does not know so many are counted, and none that is longer.
+_MOST_NAMES, _LONGEST_NAME = 1_000, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,41 +42,78 @@ class Chunk:
     """Some rows' answers and failures."""
 
     answers: pa.RecordBatch
-    failures: Sequence[tuple[int, Failure]]
+    failures: Sequence[tuple[int, Failure]] = ()
+    #: Those of the failures where memory ran out: a fresh process may do better.
+    starved: Sequence[int] = ()
+    #: Why the rest cannot be asked now, through no fault of its own.
+    unavailable: str | None = None
 
 
 @dataclass(slots=True)
-class _Timed:
+class _Calls:
     """What calls gave, one after the other, until it becomes columns."""
 
-    rows: list[int] = field(default_factory=list)
-    answers: list[Any] = field(default_factory=list)
-    wall: list[int] = field(default_factory=list)
-    cpu: list[int] = field(default_factory=list)
+    done: list[tuple[int, Taken]] = field(default_factory=list)
     failures: list[tuple[int, Failure]] = field(default_factory=list)
+    starved: list[int] = field(default_factory=list)
+
+    def failed(self, row: int, error: BaseException) -> None:
+        """This one failed."""
+        self.failures.append((row, _failure(error)))
+        # Torch has an error of its own for a GPU's memory.
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            self.starved.append(row)
 
 
 class Runner:
     """Runs one loaded model; its first calls are marked as warm-up."""
 
     def __init__(
-        self, model: LoadedModel, *, batch: bool = False, on_row: Callable[[int], None] = lambda _row: None
+        self,
+        model: LoadedModel,
+        *,
+        batch: bool = False,
+        on_row: Callable[[int], None] = lambda _row: None,
+        on_beat: Callable[[], None] = lambda: None,
     ) -> None:
-        self._model = model
-        self._batch = batch
-        self._on_row = on_row
+        """Take the model.
+
+        Args:
+            model: The model.
+            batch: Whether to ask about all requests at once.
+            on_row: Told which row is asked about next, before it is.
+            on_beat: Told of each answer where several are asked for at once.
+        """
+        self._model, self._batch = model, batch
+        self._on_row, self._on_beat = on_row, on_beat
         self._calls = 0
+        self._wait = model.wait if type(model).wait is not LoadedModel.wait else None
+        self._one = timed(model.one, self._wait)
+        self._many = timed(model.many, self._wait)
+        self._gpu: Gpu | None = None
+        self._pool = ThreadPoolExecutor(model.concurrency) if model.concurrency > 1 else None
+
+    @property
+    def gpu_memory_mb(self) -> float | None:
+        """The most GPU memory that this process ever had."""
+        return self._gpu.peak_bytes() / 1024**2 if self._gpu else None
 
     def run(self, features: FeatureBatch, *, apart: bool = False) -> Iterator[Chunk]:
         """Answers and failures; together they hold each row once. `apart`: ask about each alone."""
+        self._look_for_gpu()
         self._on_row(PREPARING)
         try:
             inputs = self._model.prepare(features)
+        except UnavailableError as error:
+            yield Chunk(no_answers(), unavailable=str(error))
+            return
         except BaseException:
             yield from self._prepared_apart(features)  # find out whose fault it was
             return
         if self._batch and not apart:
             yield from self._together(inputs, len(features))
+        elif self._pool is not None and not apart and len(features) > 1:
+            yield from self._at_once(inputs, len(features), self._pool)
         else:
             yield from self._each(inputs, range(len(features)))
 
@@ -72,110 +121,173 @@ class Runner:
         """Inputs that cannot be made for all together are made one by one."""
         for row in range(len(features)):
             self._on_row(row)
+            calls = _Calls()
             try:
                 inputs = self._model.prepare(features.take([row]))
+                calls.done.append((row, self._one(inputs, 0)))
+            except UnavailableError as error:
+                yield Chunk(no_answers(), unavailable=str(error))
+                return
             except BaseException as error:
-                yield self._chunk(_Timed(failures=[(row, Failure.of("predict", error))]))
-                continue
-            timed = _Timed()
-            self._ask(inputs, 0, timed, number=row)
-            yield self._chunk(timed)
+                calls.failed(row, error)
+            self._calls += 1
+            yield self._chunk(calls)
 
     def _each(self, inputs: Any, rows: Sequence[int]) -> Iterator[Chunk]:
-        timed, begun = _Timed(), perf_counter_ns()
+        """One after the other, each timed alone."""
+        on_row, ask, clock = self._on_row, self._one, perf_counter_ns
+        calls, begun, unavailable = _Calls(), clock(), None
+        keep = calls.done.append
         for row in rows:
-            self._ask(inputs, row, timed, number=row)
+            on_row(row)
+            try:
+                keep((row, ask(inputs, row)))
+            except UnavailableError as error:
+                unavailable = str(error)
+                break
+            except BaseException as error:  # the model is foreign code: SystemExit and panics too
+                calls.failed(row, error)
+                self._check_gpu()
+            if clock() - begun > _CHUNK_NS:
+                yield self._chunk(calls)
+                calls, begun = _Calls(), clock()
+                keep = calls.done.append
+        yield self._chunk(calls, unavailable)
+
+    def _at_once(self, inputs: Any, rows: int, pool: ThreadPoolExecutor) -> Iterator[Chunk]:
+        """Several at a time, for a model that waits for others; each is timed in its thread."""
+        self._on_row(TOGETHER)
+        ask = timed_in_thread(self._model.one)
+        rest, unavailable, limit = iter(range(rows)), None, 2 * self._model.concurrency
+        waiting: dict[Future[Taken], int] = {}
+        calls, begun = _Calls(), perf_counter_ns()
+        while True:
+            while unavailable is None and len(waiting) < limit and (row := next(rest, None)) is not None:
+                waiting[pool.submit(ask, inputs, row)] = row
+            if not waiting:
+                break
+            for future in wait(waiting, _CHUNK_SECONDS, FIRST_COMPLETED).done:
+                row, error = waiting.pop(future), future.exception()
+                self._on_beat()
+                if error is None:
+                    calls.done.append((row, future.result()))
+                elif isinstance(error, UnavailableError):
+                    unavailable = str(error)
+                else:
+                    calls.failed(row, error)
             if perf_counter_ns() - begun > _CHUNK_NS:
-                yield self._chunk(timed)
-                timed, begun = _Timed(), perf_counter_ns()
-        yield self._chunk(timed)
-
-    def _ask(self, inputs: Any, row: int, timed: _Timed, *, number: int) -> None:
-        """Time one call alone; the clocks stop when the answer is there, before it is read.
-
-        Processor time is the process's: models use threads of their own.
-        """
-        self._on_row(number)
-        wall, cpu = perf_counter_ns(), process_time_ns()
-        try:
-            answer = self._model.one(inputs, row)
-            self._model.wait()
-        except BaseException as error:  # the model is foreign code: SystemExit and panics too
-            timed.failures.append((number, Failure.of("predict", error)))
-            return
-        timed.cpu.append(process_time_ns() - cpu)
-        timed.wall.append(perf_counter_ns() - wall)
-        timed.rows.append(number)
-        timed.answers.append(answer)
+                yield self._chunk(calls)
+                self._on_row(TOGETHER)
+                calls, begun = _Calls(), perf_counter_ns()
+        yield self._chunk(calls, unavailable)
 
     def _together(self, inputs: Any, rows: int) -> Iterator[Chunk]:
-        """One call for all, its time shared out; one row in a hundred is then timed alone."""
+        """One call for all, its time shared out; a few rows are then timed alone."""
         if not rows:
             return
         self._on_row(TOGETHER)
-        wall, cpu = perf_counter_ns(), process_time_ns()
         try:
-            answers = self._model.many(inputs)
-            self._model.wait()
-            cpu, wall = process_time_ns() - cpu, perf_counter_ns() - wall
-            predictions = self._model.read_many(answers, rows)
+            taken = self._many(inputs)
+            self._on_row(READING)
+            predictions = self._model.read_many(taken[0], rows)
+        except UnavailableError as error:
+            yield Chunk(no_answers(), unavailable=str(error))
+            return
         except BaseException:
+            self._check_gpu()
             yield from self._each(inputs, range(rows))  # find out whose fault it was
             return
-        latency, processor = np.full(rows, wall / rows), np.full(rows, cpu / rows)
         basis = np.full(rows, "amortized" if self._calls else "warmup", dtype=object)
-        sample = _Timed()
-        for row in range(0, rows, _ONE_IN):
-            before = self._calls + len(sample.rows)
-            self._ask(inputs, row, sample, number=row)
-            if sample.rows and sample.rows[-1] == row:
-                latency[row], processor[row] = sample.wall[-1], sample.cpu[-1]
-                basis[row] = "warmup" if before < WARM_UP_CALLS else "single"
-        self._calls += len(sample.rows)
-        bases = pa.array(basis, pa.string())
-        yield Chunk(_columns(np.arange(rows), predictions, latency, processor, bases), [])
+        took = np.tile(np.array(taken[1:], np.float64) / rows, (rows, 1))
+        for row in range(0, rows, max(_ONE_IN, rows // _MOST_ALONE)):
+            self._on_row(row)
+            self._calls += 1
+            with suppress(BaseException):  # it has its answer; this is for the clock alone
+                took[row] = self._one(inputs, row)[1:]
+                basis[row] = "warmup" if self._calls <= WARM_UP_CALLS else "single"
+        self._on_row(READING)
+        yield Chunk(_columns(np.arange(rows), predictions, took, pa.array(basis, pa.string())))
 
-    def _chunk(self, timed: _Timed) -> Chunk:
+    def _chunk(self, calls: _Calls, unavailable: str | None = None) -> Chunk:
         """The calls' answers as columns; one that has no form as a prediction is a failure."""
-        count = len(timed.rows)
-        basis = ["warmup"] * min(count, max(0, WARM_UP_CALLS - self._calls))
-        basis += ["single"] * (count - len(basis))
-        self._calls += count
-        rows, wall, cpu = (np.array(each, np.int64) for each in (timed.rows, timed.wall, timed.cpu))
-        predictions, unread = self._read(timed.answers)
-        failures = timed.failures + [(timed.rows[index], failure) for index, failure in unread]
-        kept = np.delete(np.arange(count), [index for index, _ in unread])
-        bases = pa.array(basis, pa.string()).take(numbers(kept))
-        return Chunk(_columns(rows[kept], predictions, wall[kept], cpu[kept], bases), failures)
+        self._on_row(READING)  # an answer's own code may run while it is read: whose it was is open then
+        done = calls.done
+        is_warm = np.arange(len(done)) + self._calls >= WARM_UP_CALLS
+        self._calls += len(done) + len(calls.failures)
+        rows = np.fromiter((row for row, _ in done), np.int64, len(done))
+        took = np.array([taken[1:] for _, taken in done], np.float64).reshape(len(done), _FIGURES)
+        predictions, kept = self._read(calls)
+        if len(kept) < len(done):
+            rows, is_warm, took = rows[kept], is_warm[kept], took[kept]
+        basis = _BASES.take(numbers(is_warm.astype(np.int64)))
+        return Chunk(_columns(rows, predictions, took, basis), calls.failures, calls.starved, unavailable)
 
-    def _read(self, answers: Sequence[Any]) -> tuple[pa.StructArray, list[tuple[int, Failure]]]:
-        """The predictions in single answers, and which of these are none."""
+    def _read(self, calls: _Calls) -> tuple[pa.StructArray, list[int]]:
+        """The predictions in single answers, and of which calls; an answer that is none is a failure."""
+        answers = [taken[0] for _, taken in calls.done]
         with suppress(BaseException):
-            return self._model.read_each(answers), []
-        readable, failures = [], []
-        for index, answer in enumerate(answers):
+            return self._model.read_each(answers), list(range(len(answers)))
+        kept = []
+        for place, answer in enumerate(answers):
             try:
                 self._model.read_each([answer])
             except BaseException as error:
-                failures.append((index, Failure.of("predict", error)))
+                calls.failed(calls.done[place][0], error)
             else:
-                readable.append(answer)
-        return self._model.read_each(readable), failures
+                kept.append(place)
+        return self._model.read_each([answers[place] for place in kept]), kept
+
+    def _look_for_gpu(self) -> None:
+        """A model may set its GPU up when it is first asked."""
+        if self._gpu is None:
+            self._gpu = find_gpu()
+            if self._gpu is not None:
+                self._one = timed(self._model.one, self._wait, self._gpu)
+                self._many = timed(self._model.many, self._wait, self._gpu)
+
+    def _check_gpu(self) -> None:
+        """After a failure: a GPU that one call has broken fails all later ones of the process, too.
+
+        Raises:
+            ModelError: it is broken.
+        """
+        if self._gpu is not None:
+            try:
+                self._gpu.end()
+            except BaseException as error:
+                raise ModelError("the GPU cannot be used any more after a failed call") from error
+
+
+def look_at(batch: FeatureBatch, names: Sequence[str]) -> tuple[pa.RecordBatch | None, dict[str, int]]:
+    """What each request lacks of the model's features, and how many carry what it does not know."""
+    if not names:
+        return None, {}
+    lacking = batch.lacking(names)
+    missing = None if lacking is None else pa.RecordBatch.from_arrays([lacking], names=["missing"])
+    found = batch.unexpected(names)
+    unexpected = {name: count for name, count in found.items() if len(name) <= _LONGEST_NAME}
+    if len(unexpected) > _MOST_NAMES:
+        unexpected = dict(Counter(unexpected).most_common(_MOST_NAMES))
+    return missing, unexpected
+
+
+def _failure(error: BaseException) -> Failure:
+    if isinstance(error, CallError):
+        return Failure.of(error.stage, error)._replace(attempts=error.attempts)
+    return Failure.of("predict", error)
 
 
 def _columns(
-    rows: np.ndarray[Any, Any],
-    predictions: pa.StructArray,
-    wall: np.ndarray[Any, Any],
-    cpu: np.ndarray[Any, Any],
-    basis: pa.StringArray,
+    rows: np.ndarray[Any, Any], predictions: pa.StructArray, took: np.ndarray[Any, Any], basis: pa.StringArray
 ) -> pa.RecordBatch:
+    wall, cpu, gpu = took.T
     columns = {
         "row": numbers(rows.astype(np.int32)),
         "prediction": predictions,
         "latency_ms": numbers(wall / _MILLISECOND),
         "basis": basis,
         "cpu_ms": numbers(cpu / _MILLISECOND),
+        "gpu_ms": None if np.isnan(gpu).all() else pa.array(gpu, from_pandas=True),
     }
     filled = [columns.get(each.name) for each in ANSWERS]
     arrays = [

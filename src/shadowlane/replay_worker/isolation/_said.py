@@ -1,0 +1,154 @@
+"""What a model's process says of a batch, checked: it is not trusted to count, nor to name things rightly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from shadowlane.replay_worker._answers import ANSWERS, FEATURES
+from shadowlane.schemas import Failure
+
+#: What its messages may be called, and the columns that come with each.
+LACKING: pa.ListType = FEATURES.field("missing").type
+SCHEMAS = {"chunk": ANSWERS, "features": pa.schema([pa.field("missing", LACKING)])}
+
+_STAGES = ("predict", "fetch", "timeout")
+_BASES = pa.array(["single", "amortized", "warmup"], pa.string())
+_MOST_TEXT = 100_000
+_MOST_NAMES = 10_000
+_TEXTS = 3
+
+
+class NonsenseError(Exception):
+    """It said what cannot be."""
+
+
+def places(rows: int, given: Any) -> list[int]:
+    """Places among so many rows, none twice.
+
+    Raises:
+        NonsenseError: they are not.
+    """
+    if not (isinstance(given, list) and all(type(each) is int and 0 <= each < rows for each in given)):
+        raise NonsenseError("rows that it was not asked about")
+    if len(set(given)) != len(given):
+        raise NonsenseError("a row twice")
+    return given
+
+
+def failures(rows: int, given: Any) -> list[tuple[int, Failure]]:
+    """Failures by place, none twice.
+
+    Raises:
+        NonsenseError: they are not.
+    """
+    if not (isinstance(given, list) and all(isinstance(each, list) and len(each) > 1 for each in given)):
+        raise NonsenseError("failures that are none")
+    found = places(rows, [each[0] for each in given])
+    return [(place, _failure(each[1:])) for place, each in zip(found, given, strict=True)]
+
+
+def answers(rows: int, given: pa.RecordBatch | None) -> tuple[np.ndarray[Any, Any], pa.RecordBatch]:
+    """Answers (their schema is checked where they are received), and the place of each.
+
+    Raises:
+        NonsenseError: they are not.
+    """
+    if given is None:
+        raise NonsenseError("no answers")
+    if given.num_rows == 0:
+        return np.zeros(0, np.int64), given
+    for name in ("row", "prediction", "latency_ms", "basis", "cpu_ms"):
+        if given.column(name).null_count:
+            raise NonsenseError(f"an answer without {name}")
+    found = given.column("row").to_numpy().astype(np.int64)
+    if found.min() < 0 or found.max() >= rows or len(np.unique(found)) < len(found):
+        raise NonsenseError("answers to rows that it was not asked about, or twice")
+    for name in ("latency_ms", "cpu_ms", "gpu_ms"):
+        column = given.column(name)
+        figures = (column.drop_null() if column.null_count else column).to_numpy()
+        if not (np.isfinite(figures).all() and (figures >= 0).all()):
+            raise NonsenseError(f"{name} that no clock shows")
+    if not pc.all(pc.is_in(given.column("basis"), value_set=_BASES)).as_py():
+        raise NonsenseError("latencies of a kind that is not known")
+    return found, given
+
+
+def counts(given: Any, is_known: Callable[[str], bool] = lambda _name: True) -> dict[str, int]:
+    """Counts by name.
+
+    Raises:
+        NonsenseError: they are not.
+    """
+    if not (isinstance(given, dict) and len(given) <= _MOST_NAMES):
+        raise NonsenseError("counts that are none")
+    for name, count in given.items():
+        if not (_is_text(name) and type(count) is int and count >= 0 and is_known(name)):
+            raise NonsenseError("counts that are none")
+    return given
+
+
+def lacking(rows: int, given: pa.RecordBatch | None) -> pa.ListArray | None:
+    """For each row the names of the features that it lacks.
+
+    Raises:
+        NonsenseError: they are not.
+    """
+    if given is None:
+        return None
+    column = given.column("missing")
+    if len(column) != rows or column.null_count or column.flatten().null_count:
+        raise NonsenseError("missing features of other rows")
+    return column
+
+
+def amount(given: Any) -> float | None:
+    """A figure that may be unknown.
+
+    Raises:
+        NonsenseError: it is none.
+    """
+    if given is None:
+        return None
+    if type(given) not in (int, float) or not math.isfinite(given) or given < 0:
+        raise NonsenseError("a figure that is none")
+    return float(given)
+
+
+def text(given: Any) -> str | None:
+    """A sentence, or none.
+
+    Raises:
+        NonsenseError: it is no text.
+    """
+    if given is not None and not _is_text(given):
+        raise NonsenseError("a text that is none")
+    return given  # type: ignore[no-any-return]
+
+
+def _failure(given: Sequence[Any]) -> Failure:
+    if len(given) != len(Failure._fields):
+        raise NonsenseError("a failure that is none")
+    failure = Failure(*given)
+    texts_are_right = all(map(_is_text, given[:_TEXTS])) and failure.stage in _STAGES
+    if not (texts_are_right and (failure.traceback is None or _is_text(failure.traceback))):
+        raise NonsenseError("a failure that is none")
+    if type(failure.attempts) is not int or not 0 < failure.attempts < _MOST_NAMES:
+        raise NonsenseError("a failure that is none")
+    return failure
+
+
+def _is_text(given: Any) -> bool:
+    """Whether it is text of a bearable length that UTF-8 has a form for."""
+    if not (isinstance(given, str) and len(given) <= _MOST_TEXT):
+        return False
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
