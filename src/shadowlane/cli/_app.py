@@ -5,15 +5,26 @@ from __future__ import annotations
 import io
 import logging
 import sys
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from shadowlane import __version__
+from shadowlane import __version__, logs
 from shadowlane.cli import _aggregate, _demo, _evidence, _kafka, _sampling, _topics, _worker
 from shadowlane.errors import DamagedLakeError, SettingsError, ShadowlaneError
 
+log = logging.getLogger(__name__)
+
 _FAILED, _USAGE, _DAMAGED = 1, 2, 5
+
+
+class LogFormat(StrEnum):
+    """How the log is written."""
+
+    text = "text"
+    json = "json"
+
 
 app = typer.Typer(
     name="shadowlane",
@@ -45,13 +56,14 @@ def options(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which version.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more, on stderr.")] = False,
+    log_format: Annotated[
+        LogFormat,
+        typer.Option(help="Log lines for people, or a JSON object a line.", envvar="SHADOWLANE_LOG_FORMAT"),
+    ] = LogFormat.text,
 ) -> None:
     """Options before the command."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-        stream=sys.stderr,
-    )
+    level = logging.DEBUG if verbose else logging.INFO
+    logs.configure(logs.LogSettings(log_format.value, level))
 
 
 def run() -> None:
@@ -62,11 +74,18 @@ def run() -> None:
     try:
         app(prog_name="shadowlane")
     except ShadowlaneError as error:
-        typer.echo(f"shadowlane: {error}", err=True)
+        _say(error)
         sys.exit(_exit_code(error))
     except BrokenPipeError:  # `shadowlane report | head`
         sys.stderr.close()
         sys.exit(_FAILED)
+
+
+def _say(error: ShadowlaneError) -> None:
+    if logs.current().format == "json":
+        log.critical("%s", error)
+    else:
+        typer.echo(f"shadowlane: {error}", err=True)
 
 
 def _exit_code(error: ShadowlaneError) -> int:

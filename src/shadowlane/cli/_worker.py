@@ -10,6 +10,7 @@ import typer
 from shadowlane.cli._comparing_options import ComparingOptions
 from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
 from shadowlane.cli._groups import with_options
+from shadowlane.cli._health_options import HealthOptions
 from shadowlane.cli._options import BootstrapServers, Config, Run, settings
 from shadowlane.cli._shadow import ShadowOptions
 from shadowlane.errors import SettingsError
@@ -17,7 +18,11 @@ from shadowlane.process import stopped_by_signals
 
 
 @with_options(
-    shadow=ShadowOptions, comparing=ComparingOptions, primary=PrimaryOptions, control=ControlOptions
+    shadow=ShadowOptions,
+    comparing=ComparingOptions,
+    primary=PrimaryOptions,
+    control=ControlOptions,
+    health=HealthOptions,
 )
 def worker(
     *,
@@ -25,6 +30,7 @@ def worker(
     comparing: ComparingOptions,
     primary: PrimaryOptions,
     control: ControlOptions,
+    health: HealthOptions,
     run: Run = "live",
     processes: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
     latest: Annotated[
@@ -55,6 +61,6 @@ def worker(
     kafka = settings(bootstrap_servers, config=config).kafka
     with stopped_by_signals() as stop:
         if processes == 1:
-            replay.run_one(plan, kafka, worker_id, stop)
+            replay.run_one(plan, kafka, worker_id, stop, health.value())
         else:
-            replay.run_fleet(plan, kafka, processes, stop)
+            replay.run_fleet(plan, kafka, processes, stop, health.value())

@@ -8,6 +8,7 @@ from shadowlane.errors import MissingExtraError
 try:
     from shadowlane.replay_worker._features import FeatureBatch, RequestContext
     from shadowlane.replay_worker._fleet import run_fleet, run_one
+    from shadowlane.replay_worker._health import Health
     from shadowlane.replay_worker._plan import (
         Control,
         ErrorCeiling,
@@ -29,6 +30,7 @@ __all__ = [
     "Control",
     "ErrorCeiling",
     "FeatureBatch",
+    "Health",
     "Isolation",
     "KeepFeatures",
     "Model",

@@ -15,8 +15,8 @@ from shadowlane.replay_worker._tally import Tally, total
 
 #: Taking messages or sending results takes seconds; a worker that is away for longer stands still.
 ROUND_SECONDS = 90.0
-# A batch is cut after 20 s; before that its model may be started again, after a rest.
-_BATCH_SECONDS = 60.0
+# A batch is cut after 20 s, and a transaction given up after 30 s; between lie rests and new tries.
+_BATCH_SECONDS = 180.0
 
 
 def batch_seconds(plan: WorkerPlan) -> float:
