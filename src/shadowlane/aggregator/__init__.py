@@ -8,11 +8,18 @@ from shadowlane.errors import MissingExtraError
 try:
     from shadowlane.aggregator._aggregate import AggregatorPlan, run_aggregator
     from shadowlane.aggregator._checks import Check
+    from shadowlane.aggregator._error_groups import (
+        ErrorFilter,
+        ErrorGroup,
+        errors_in_lake,
+        errors_in_topic,
+    )
     from shadowlane.aggregator._gate import GateResult, decide
     from shadowlane.aggregator._gathering import Landings
     from shadowlane.aggregator._lake import count_rows
     from shadowlane.aggregator._policy import Policy
     from shadowlane.aggregator._read_report import read_report
+    from shadowlane.aggregator._render_errors import errors_to_json
     from shadowlane.aggregator._render_html import report_to_html
     from shadowlane.aggregator._render_json import gate_to_json, report_to_json
     from shadowlane.aggregator._render_markdown import gate_to_markdown, report_to_markdown
@@ -33,6 +40,8 @@ except ModuleNotFoundError as error:  # pragma: no cover - the base install is t
 __all__ = [
     "AggregatorPlan",
     "Check",
+    "ErrorFilter",
+    "ErrorGroup",
     "GateResult",
     "Landings",
     "Policy",
@@ -40,6 +49,9 @@ __all__ = [
     "Scope",
     "count_rows",
     "decide",
+    "errors_in_lake",
+    "errors_in_topic",
+    "errors_to_json",
     "gate_to_json",
     "gate_to_markdown",
     "read_report",

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from shadowlane.aggregator._scope import Scope
+from shadowlane.aggregator._scope import Everything, Scope
 from shadowlane.aggregator._tables import COMPARISONS, ERRORS, LEDGER, TableSpec
 from shadowlane.errors import DamagedLakeError, LakeError
 
@@ -108,7 +108,7 @@ class OpenLake:
 
 
 @contextmanager
-def open_lake(lake: str | Path, scope: Scope) -> Iterator[OpenLake]:
+def open_lake(lake: str | Path, scope: Scope | Everything) -> Iterator[OpenLake]:
     """Hold the lake's tables at their present versions, with the files that this scope needs.
 
     Raises:
@@ -131,7 +131,7 @@ def _columns_file(folder: Path, spec: TableSpec) -> str:
     return str(path)
 
 
-def _table_files(path: Path, spec: TableSpec, scope: Scope) -> TableFiles:
+def _table_files(path: Path, spec: TableSpec, scope: Scope | Everything) -> TableFiles:
     try:
         table = DeltaTable(str(path))
         listed = pa.table(table.get_add_actions(flatten=True)).to_pylist()
@@ -156,8 +156,8 @@ def _by_model(path: Path, listed: Sequence[Mapping[str, Any]]) -> dict[str, tupl
     }
 
 
-def _is_wanted(entry: Mapping[str, Any], spec: TableSpec, scope: Scope) -> bool:
-    if entry["partition.model"] != scope.model:
+def _is_wanted(entry: Mapping[str, Any], spec: TableSpec, scope: Scope | Everything) -> bool:
+    if scope.model is not None and entry["partition.model"] != scope.model:
         return False
     # The ledger counts since a process began: no window cuts it.
     day = entry["partition.date"]

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from shadowlane.aggregator import _values
+from shadowlane.aggregator._error_groups import ErrorGroup
 from shadowlane.aggregator._gate import GateResult
 from shadowlane.aggregator._notes import notes
+from shadowlane.aggregator._render_errors import by_run
 from shadowlane.aggregator._report import Ledger, Report
 from shadowlane.errors import MissingExtraError
 
@@ -62,6 +64,15 @@ def print_report(report: Report, console: Console, gate: GateResult | None = Non
 def print_gate(result: GateResult, console: Console) -> None:
     """Print the verdict and its checks."""
     _print(Group(_verdict(result), *_notes(result.notes)), console)
+
+
+def print_errors(groups: Sequence[ErrorGroup], console: Console) -> None:
+    """Print the groups of errors, a table for each shadow and run."""
+    if not groups:
+        _print(Text("no errors"), console)
+        return
+    parts = (part for title, each in by_run(groups) for part in (_tables.error_groups(title, each), Text()))
+    _print(Group(*parts), console)
 
 
 def _width(console: Console) -> int:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shadowlane.aggregator import _values
+from shadowlane.aggregator._error_groups import ErrorGroup
 from shadowlane.aggregator._report import DISAGREEMENT_ORDER, Latency, Report, Segment
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -106,6 +107,31 @@ def errors(report: Report) -> Iterable[RenderableType]:
             table.add_row("", "(other types)", f"{stage.other_types:,}", "", "")
     yield Text()
     yield table
+
+
+def error_groups(title: str, groups: Sequence[ErrorGroup]) -> RenderableType:
+    """The errors of one shadow and run, by what was said; each with the place of its latest request."""
+    table = new_table(
+        title,
+        ("requests", "right"),
+        ("stage", "left"),
+        ("error", "left"),
+        ("message", "left"),
+        ("last seen", "left"),
+        ("latest request", "left"),
+    )
+    for each in groups:
+        table.add_row(
+            _values.count(each.requests),
+            Text(_values.visible(each.stage, 12)),
+            Text(_values.visible(each.error_type, 30)),
+            Text(_values.visible(each.message)),
+            f"{each.last_seen:%Y-%m-%d %H:%M}",
+            Text(_values.visible(str(each.example))),
+        )
+        if each.compared_since:
+            table.add_row("", "", "", Text(f"{each.compared_since:,} compared since", "green"))
+    return table
 
 
 def segment(segment: Segment) -> RenderableType:

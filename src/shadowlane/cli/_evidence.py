@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from shadowlane.aggregator import GateResult, Report
 
 
-def _moment(text: str) -> datetime:
+def moment(text: str) -> datetime:
     """A time as people write it; one that names no zone is in UTC."""
     try:
         moment = datetime.fromisoformat(re.sub(r"\s+(?=[Z+-])", "", text.strip()))
@@ -36,14 +36,14 @@ Start = Annotated[
     datetime | None,
     typer.Option(
         "--from",
-        parser=_moment,
+        parser=moment,
         metavar="TIME",
         help="Requests from this time on: 2026-03-01 or 2026-03-01T14:30, UTC or with a zone (Z, +02:00).",
     ),
 ]
 End = Annotated[
     datetime | None,
-    typer.Option("--to", parser=_moment, metavar="TIME", help="Requests before this time."),
+    typer.Option("--to", parser=moment, metavar="TIME", help="Requests before this time."),
 ]
 By = Annotated[
     list[str] | None, typer.Option("--by", help="Break the figures down by this segment; may be repeated.")
@@ -106,7 +106,7 @@ def gate(
         raise SettingsError("the gate prints table, json or markdown; for a page, see: shadowlane report")
     figures = _read(settings(lake=lake, config=config).lake, model, shadow, run, start, end, None)
     result = _decide(figures, policy)
-    with _printing():
+    with printing():
         if form is Format.table:
             print_gate(result, Console())
         else:
@@ -150,7 +150,7 @@ def _show(figures: Report, verdict: GateResult, form: Format, output: Path | Non
     from shadowlane.aggregator.terminal import print_report  # noqa: PLC0415 - the same
 
     if form is Format.table and output is None:
-        with _printing():
+        with printing():
             print_report(figures, Console(), verdict)
         return
     if form is Format.table:
@@ -163,7 +163,7 @@ def _show(figures: Report, verdict: GateResult, form: Format, output: Path | Non
         Format.html: lambda: aggregator.report_to_html(figures, verdict),
     }[form]()
     if output is None:
-        with _printing():
+        with printing():
             typer.echo(text)
         return
     try:
@@ -174,7 +174,7 @@ def _show(figures: Report, verdict: GateResult, form: Format, output: Path | Non
 
 
 @contextmanager
-def _printing() -> Iterator[None]:
+def printing() -> Iterator[None]:
     """Standard output that cannot be written (a full disk, say) is an error in a sentence."""
     try:
         yield
