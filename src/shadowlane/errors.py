@@ -15,6 +15,7 @@ ShadowlaneError
 │   ├── FencedError                  another process took over this transactional id
 │   └── TransactionAbortedError      the transaction must be done again
 ├── ModelError               the shadow model could not be loaded or called
+├── TransientError           a look-up of features failed and may succeed in a moment
 └── LakeError                the lake cannot be read or written as it must be
     └── DamagedLakeError             a file is missing, cut or altered: no figures from it
 """
@@ -108,6 +109,10 @@ class TransactionAbortedError(KafkaFailedError):
 
 class ModelError(ShadowlaneError):
     """The shadow model could not be loaded or called."""
+
+
+class TransientError(ShadowlaneError):
+    """Raised by a look-up of features for what may pass in a moment: it is tried again."""
 
 
 class LakeError(ShadowlaneError):

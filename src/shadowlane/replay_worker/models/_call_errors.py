@@ -1,8 +1,11 @@
-"""How a call to something outside failed, as far as the row in `shadow-errors` and the replay need it."""
+"""Calls to something outside: the mark that they bear, and how they fail."""
 
 from __future__ import annotations
 
 from shadowlane.errors import ModelError
+
+#: On each call that is made for a shadow, so that nothing is counted twice.
+SHADOW_HEADER = "X-Shadowlane-Shadow"
 
 
 class CallError(ModelError):

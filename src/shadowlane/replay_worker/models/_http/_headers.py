@@ -8,11 +8,11 @@ from pathlib import Path
 from threading import Lock
 
 from shadowlane.errors import ModelError
+from shadowlane.replay_worker.models._call_errors import SHADOW_HEADER
 
 #: Lines of `Name: value`, or the file that holds them.
 HEADERS, HEADERS_FILE = "SHADOWLANE_MODEL_HEADERS", "SHADOWLANE_MODEL_HEADERS_FILE"
-#: So that a server counts nothing twice that is done for a shadow.
-SHADOW = {"X-Shadowlane-Shadow": "true"}
+SHADOW = {SHADOW_HEADER: "true"}
 
 _SHORTEST_SECRET = 6
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

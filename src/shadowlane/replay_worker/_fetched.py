@@ -1,0 +1,51 @@
+"""Features that were fetched, beside those that the primary had."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from shadowlane.replay_worker._answers import FEATURES
+from shadowlane.schemas import Features
+
+_MAPS = ("numbers", "integers", "flags", "strings", "vectors", "json")
+
+Row = Mapping[str, Any]
+
+
+def merged(had: Sequence[Row], found: Sequence[Row], kind: pa.StructType) -> pa.StructArray:
+    """What the shadow is asked with: what was fetched goes before what the primary had."""
+    return _column([{**before, **new} for before, new in zip(had, found, strict=True)], kind)
+
+
+def differing(had: Sequence[Row], found: Sequence[Row]) -> pa.StructArray:
+    """What was fetched and is not what the primary had: another value, or a feature that it had not.
+
+    Numbers are compared as numbers (1 is 1.0), exactly, and NaN is NaN; a feature that is null is the same
+    as one that is not there.
+    """
+    rows = [
+        {name: value for name, value in new.items() if not _is_same(before.get(name), value)}
+        for before, new in zip(had, found, strict=True)
+    ]
+    return _column(rows, FEATURES)
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(one[name], other[name]) for name in one)
+    is_same: bool = one == other or (one != one and other != other)  # noqa: PLR0124 - NaN
+    return is_same
+
+
+def _column(rows: Sequence[Row], kind: pa.StructType) -> pa.StructArray:
+    return pa.array([_record(Features.of(row)) for row in rows], kind)
+
+
+def _record(features: Features) -> dict[str, Any]:
+    record: dict[str, Any] = {name: list(getattr(features, name).items()) for name in _MAPS}
+    return record | {"missing": list(features.missing)}

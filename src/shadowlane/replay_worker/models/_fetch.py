@@ -1,0 +1,185 @@
+"""Features that a model has to look up: fetched before it is asked, each request within its time limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
+
+import pyarrow as pa
+import tenacity
+
+from shadowlane.errors import ModelError, TransientError
+from shadowlane.replay_worker._features import FeatureBatch, RequestContext
+from shadowlane.replay_worker._fetched import differing, merged
+from shadowlane.replay_worker._plan import ModelSource
+from shadowlane.replay_worker.models._call_errors import SHADOW_HEADER
+from shadowlane.replay_worker.models._lookups import Lookup, Lookups
+from shadowlane.replay_worker.models._python import attribute_of
+from shadowlane.schemas import Failure, Features, as_mapping
+
+_ATTEMPTS = 3
+_WAIT = tenacity.wait_random_exponential(multiplier=0.1, max=1.0)
+_TRANSIENT = (TransientError, ConnectionError, TimeoutError)
+
+Values = dict[str, Any]
+
+
+@runtime_checkable
+class Fetch(Protocol):
+    """A look-up of one's own; `fetch_many(features, contexts)` beside it answers many requests at once.
+
+    It is called from several threads, and must only read.
+    """
+
+    def fetch(self, features: Mapping[str, Any], context: RequestContext) -> Mapping[str, Any]:
+        """The features of one request that are not, or not only, what the primary had."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A batch with the features that were fetched; a request for which that failed is not in it."""
+
+    batch: FeatureBatch
+    #: Which rows of the batch that was given these are.
+    rows: Sequence[int]
+    #: For each, what was fetched and differs from what the primary had.
+    differing: pa.StructArray
+    failures: Sequence[tuple[int, Failure]]
+
+
+class Fetcher:
+    """Looks features up with the user's own code."""
+
+    def __init__(self, target: Any, *, threads: int, seconds: float) -> None:
+        self._many: Callable[..., Any] | None = getattr(target, "fetch_many", None)
+        self._one: Callable[..., Any] | None = getattr(target, "fetch", None)
+        if self._one is None and self._many is None and callable(target):
+            self._one = target
+        if self._one is None and self._many is None:
+            raise ModelError(
+                f"a {type(target).__name__} fetches nothing: neither callable, nor has it fetch or fetch_many"
+            )
+        self._lookups, self._seconds = Lookups(threads, seconds), seconds
+
+    def run(self, batch: FeatureBatch, on_row: Callable[[int], None] = lambda _row: None) -> Fetched:
+        """Look up for each request of the batch; `on_row` is told which row is waited for."""
+        given = batch.dicts()
+        contexts = [
+            replace(each, headers={**each.headers, SHADOW_HEADER: "true"}) for each in batch.contexts()
+        ]
+        found, rows, failures = [], [], []
+        for row, outcome in enumerate(self._outcomes(given, contexts, on_row)):
+            if isinstance(outcome, Failure):
+                failures.append((row, outcome))
+            else:
+                rows.append(row)
+                found.append(outcome)
+        kept = batch if len(rows) == len(batch) else batch.take(rows)
+        had = [given[row] for row in rows]
+        columns = kept.columns
+        with_found = columns.set_column(0, columns.schema.field(0), merged(had, found, kept.arrow.type))
+        return Fetched(FeatureBatch.of(with_found), rows, differing(had, found), failures)
+
+    def _outcomes(
+        self, given: Sequence[Values], contexts: Sequence[RequestContext], on_row: Callable[[int], None]
+    ) -> Iterator[Values | Failure]:
+        """What was found for each, or why nothing was."""
+        if self._many is not None and (len(given) > 1 or self._one is None):
+            together = self._together(given, contexts)
+            if together is not None:
+                yield from together
+                return
+        looks = [Lookup(self._ask_one(*each)) for each in zip(given, contexts, strict=True)]
+        for row, look in enumerate(self._lookups.run(looks)):
+            on_row(row)
+            look.wait()
+            yield self._outcome(look)
+
+    def _together(
+        self, given: Sequence[Values], contexts: Sequence[RequestContext]
+    ) -> Sequence[Values] | None:
+        """What one call found for all; None where it failed, for any of them."""
+        look = Lookup(self._ask_many(given, contexts))
+        for _ in self._lookups.run([look]):
+            look.wait()
+        return look.value if look.error is None else None
+
+    def _ask_one(self, features: Values, context: RequestContext) -> Callable[[Lookup], Values]:
+        def ask(look: Lookup) -> Values:
+            if self._one is not None:
+                return _read(self._patiently(look, self._one, dict(features), context))
+            assert self._many is not None  # noqa: S101 - for the type checker; the constructor saw to it
+            (found,) = _all(self._patiently(look, self._many, [dict(features)], [context]), 1)
+            return found
+
+        return ask
+
+    def _ask_many(
+        self, given: Sequence[Values], contexts: Sequence[RequestContext]
+    ) -> Callable[[Lookup], Sequence[Values]]:
+        def ask(look: Lookup) -> Sequence[Values]:
+            found = self._patiently(look, self._many, [dict(each) for each in given], contexts)
+            return _all(found, len(given))
+
+        return ask
+
+    def _patiently(self, look: Lookup, call: Any, *inputs: Any) -> Any:
+        """Call it, and again where its failure may pass and there is time."""
+
+        def once() -> Any:
+            look.attempts += 1
+            return call(*inputs)
+
+        return tenacity.Retrying(
+            reraise=True,
+            retry=tenacity.retry_if_exception_type(_TRANSIENT),
+            wait=_WAIT,
+            stop=tenacity.stop_any(
+                tenacity.stop_after_attempt(_ATTEMPTS), tenacity.stop_after_delay(self._seconds)
+            ),
+        )(once)
+
+    def _outcome(self, look: Lookup) -> Values | Failure:
+        if look.error is None:
+            values: Values = look.value
+            return values
+        return Failure.of("fetch", look.error)._replace(attempts=max(1, look.attempts))
+
+
+def load_fetcher(source: ModelSource) -> Fetcher | None:
+    """The look-up that a model's source names; None: it names none.
+
+    Raises:
+        ModelError: it cannot be loaded, or its time limit does not go with the model's.
+    """
+    if source.fetch is None:
+        return None
+    if not 0 < source.fetch_seconds < source.call_seconds:
+        raise ModelError(
+            f"fetch {source.fetch!r}: its time limit of {source.fetch_seconds:g} s must be above 0 and below "
+            f"that of a call, {source.call_seconds:g} s"
+        )
+    if not source.fetch.startswith("python:"):
+        raise ModelError(f"fetch {source.fetch!r}: write python:package.module:attribute")
+    try:
+        target = attribute_of(source.fetch)
+        return Fetcher(target, threads=source.concurrency, seconds=source.fetch_seconds)
+    except ModelError as error:
+        raise ModelError(f"fetch {source.fetch!r}: {error}") from error
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # foreign code: SystemExit and native panics too
+        raise ModelError(f"fetch {source.fetch!r} failed to load: {type(error).__name__}: {error}") from error
+
+
+def _read(found: Any) -> Values:
+    """What a look-up gave, as the event would hold it."""
+    return Features.of(as_mapping("what fetch gives", found)).to_dict()
+
+
+def _all(found: Any, rows: int) -> Sequence[Values]:
+    if len(found) != rows:
+        raise ModelError(f"{rows} requests, but fetch_many gave {len(found)} answers")
+    return [_read(each) for each in found]
