@@ -87,12 +87,12 @@ class Comparator:
 
 
 def replaced(auto: tuple[Rule, ...], rules: Sequence[Rule]) -> tuple[Rule, ...]:
-    """The rules of `auto`, with these in the places of their like."""
+    """The rules of `auto`, with these in the places of their like, or before all where there is none."""
     by_part = {rule.part: rule for rule in rules}
     if None in by_part:
         return (by_part[None],)
-    kept = [by_part.pop(rule.part, rule) for rule in auto if rule.part is not None]
-    return (*kept, *by_part.values())
+    kept = [by_part.pop(rule.part, rule) for rule in auto]
+    return (*by_part.values(), *kept)
 
 
 def _unlike(rule: Rule, rules: Sequence[Rule]) -> Rule:

@@ -79,7 +79,7 @@ _in_sql = st.one_of(
 _labels = st.sets(st.sampled_from(["case", "space", "nfkc"]), min_size=1).map(
     lambda steps: "label:" + ",".join(steps)
 )
-_elsewhere = _labels | _shares.map("text:{}".format) | st.just("python:own_rules:even")
+_elsewhere = _labels | _shares.map("text:{}".format) | st.just("python:unit.comparators.own_rules:even")
 _ignores = st.lists(st.sampled_from(["label=a", "label=", "segment.country=XX"]), max_size=2)
 
 

@@ -1,0 +1,92 @@
+"""One pair, columns and SQL: each rule is one definition in three forms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import duckdb
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shadowlane.comparators import Comparator
+from shadowlane.comparators.columns import compare_columns
+from shadowlane.comparators.sql import judgement
+from shadowlane.errors import SettingsError
+from shadowlane.schemas import Prediction
+from unit.comparators import pairs
+from unit.comparators.pairs import Pair
+
+rows = st.lists(st.tuples(pairs.pairs, pairs.segments), max_size=8)
+Rows = list[tuple[Pair, Mapping[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database in memory."""
+    with duckdb.connect(":memory:") as connection:
+        yield connection
+
+
+@settings(max_examples=300, deadline=None)
+@given(rule=pairs.rules, given_rows=rows)
+def test_columns_judge_as_one_pair_does(rule: Comparator, given_rows: Rows) -> None:
+    """Each row of the columnar form is what the one-pair form says, to the last bit."""
+    given_pairs, segments = [pair for pair, _ in given_rows], [each for _, each in given_rows]
+    expected = pairs.one_at_a_time(rule, given_pairs, segments)
+    assert pairs.by_columns(rule, given_pairs, segments) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(rule=pairs.rules_in_sql, given_rows=rows)
+def test_sql_judges_as_one_pair_does(
+    engine: duckdb.DuckDBPyConnection, rule: Comparator, given_rows: Rows
+) -> None:
+    """Each row that DuckDB judges is what the one-pair form says, to the last bit."""
+    given_pairs, segments = [pair for pair, _ in given_rows], [each for _, each in given_rows]
+    expected = pairs.one_at_a_time(rule, given_pairs, segments)
+    assert pairs.by_duckdb(engine, rule, given_pairs, segments) == expected
+
+
+@pytest.mark.parametrize("text", ["auto", "vector:cosine=0.5", "ranking:top=2", "ranking:overlap=0.5"])
+def test_a_slice_of_a_batch_is_judged_as_itself(text: str) -> None:
+    """Arrow's slices share the whole batch's memory; no row of another's is looked at."""
+    primary = [Prediction(vector=[n, 1.0], ranking=[str(n), "x"]) for n in range(6)]
+    shadow = [Prediction(vector=[5.0 - n, 1.0], ranking=[str(n % 3), "x"]) for n in range(6)]
+    whole = compare_columns(Comparator.parse(text), pairs.column(primary), pairs.column(shadow))
+    part = compare_columns(
+        Comparator.parse(text), pairs.column(primary).slice(2, 3), pairs.column(shadow).slice(2, 3)
+    )
+    for column, sliced in zip(whole, part, strict=True):
+        assert sliced.to_pylist() == column.to_pylist()[2:5]
+        sliced.validate(full=True)
+
+
+def test_sql_over_structs(engine: duckdb.DuckDBPyConnection) -> None:
+    """Columns may be called otherwise, as in the events."""
+    events = pa.table(  # noqa: F841 (the engine reads it by its name)
+        {
+            "primary_prediction": pairs.column([Prediction(score=0.5), Prediction(score=0.5)]),
+            "shadow_prediction": pairs.column([Prediction(score=0.505), Prediction(score=0.6)]),
+        }
+    )
+    sql = judgement(Comparator.parse("score:0.01"), column="{side}_prediction.{part}")
+    assert engine.execute(f"SELECT {sql.agreement} FROM events").fetchall() == [(True,), (False,)]  # noqa: S608 (our own text)
+
+
+def test_a_quote_in_a_rule_stays_in_its_text(engine: duckdb.DuckDBPyConnection) -> None:
+    """What a user ignores is a value to the engine, never a part of the statement."""
+    rule = Comparator.of(["auto"], ["label=a' OR true --", "segment.it's={x}"])
+    given_pairs = [(Prediction(label="a' OR true --"), Prediction(label="b"))] * 2
+    segments = [{}, {"it's": "{x}"}]
+    expected = pairs.one_at_a_time(rule, given_pairs, segments)
+    assert [each.comparator for each in expected] == ["ignored:label=a' OR true --"] * 2
+    assert pairs.by_duckdb(engine, rule, given_pairs, segments) == expected
+
+
+@pytest.mark.parametrize("text", ["label:case", "text:0.9", "python:unit.comparators.own_rules:even"])
+def test_what_has_no_form_in_sql_says_so(text: str) -> None:
+    """Rather than to judge by another rule, the error names the one that cannot be."""
+    with pytest.raises(SettingsError, match=f"{text}.* has no form in SQL"):
+        judgement(Comparator.parse(text))
