@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from shadowlane import __version__, logs
-from shadowlane.cli import _aggregate, _demo, _errors, _evidence, _kafka, _sampling, _topics, _worker
+from shadowlane.cli import _aggregate, _demo, _errors, _evidence, _kafka, _replay, _sampling, _topics, _worker
 from shadowlane.errors import DamagedLakeError, SettingsError, ShadowlaneError
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ app = typer.Typer(
 )
 app.command("demo")(_demo.demo)
 app.command("worker")(_worker.worker)
+app.command("replay")(_replay.replay)
 app.command("aggregate")(_aggregate.aggregate)
 app.command("report")(_evidence.report)
 app.command("gate")(_evidence.gate)

@@ -38,14 +38,18 @@ class Progress:
         """How much of it is done."""
         return self.done / self.total if self.total else 1.0
 
-    def __str__(self) -> str:
-        left = self.seconds_left
+    @property
+    def words(self) -> str:
+        """How fast, how long still, and what came of it."""
+        left, counts = self.seconds_left, self.counts
         time = f", {span(left)} left" if left is not None and self.done < self.total else ""
         return (
-            f"{self.share:4.0%} of {self.total:,} messages, {self.rate:,.0f}/s{time}: "
-            f"{self.counts.requests:,} requests, {self.counts.compared:,} compared, "
-            f"{self.counts.errors.total():,} errors"
+            f"{self.rate:,.0f}/s{time}: {counts.requests:,} requests, {counts.compared:,} compared, "
+            f"{counts.errors.total():,} errors"
         )
+
+    def __str__(self) -> str:
+        return f"{self.share:4.0%} of {self.total:,} messages, {self.words}"
 
 
 def progress(

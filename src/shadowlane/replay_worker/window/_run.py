@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Event as Flag
 from time import monotonic
 
@@ -18,7 +19,7 @@ from shadowlane.replay_worker._plan import WorkerPlan
 from shadowlane.replay_worker.window._progress import Progress, progress
 from shadowlane.replay_worker.window._record import Position, Record, RunStore
 from shadowlane.replay_worker.window._slices import Slice, Topic, resolve
-from shadowlane.replay_worker.window._source import Share
+from shadowlane.replay_worker.window._source import Share, transactional_id
 from shadowlane.replay_worker.window._speed import Speed
 from shadowlane.replay_worker.window._summary import Summary, clipped
 from shadowlane.replay_worker.window._times import Window
@@ -57,8 +58,8 @@ def run_replay(
         ModelError: the model cannot be loaded, or fails for too many requests.
         FencedError: the same run was started once more.
     """
-    with _opened(plan, kafka, stop) as (topic, store):
-        record, reached = _settle(plan, window, how, kafka, topic, store)
+    with opened(plan, kafka, stop) as (topic, store):
+        record, reached = settle(plan, window, how, topic, store, partial(_end_what_is_open, plan, kafka))
         is_done, follower = record.is_done(reached), _Follower(record, reached, follow)
         already = is_done and follower.progress.total > 0
         # Of a window that begins in the future nothing is kept: later there will be something in it.
@@ -73,7 +74,8 @@ def run_replay(
 
 
 @contextmanager
-def _opened(plan: WorkerPlan, kafka: KafkaSettings, stop: Flag) -> Iterator[tuple[Topic, RunStore]]:
+def opened(plan: WorkerPlan, kafka: KafkaSettings, stop: Flag) -> Iterator[tuple[Topic, RunStore]]:
+    """The topic of the requests, and what Kafka keeps of the run."""
     if plan.target.run == "live":
         raise SettingsError("run 'live' is that of `shadowlane worker`: choose another name with --run")
     topics = TopicNames(kafka.topic_prefix)
@@ -83,13 +85,18 @@ def _opened(plan: WorkerPlan, kafka: KafkaSettings, stop: Flag) -> Iterator[tupl
         yield topic, store
 
 
-def _settle(
-    plan: WorkerPlan, window: Window, how: How, kafka: KafkaSettings, topic: Topic, store: RunStore
+def settle(
+    plan: WorkerPlan,
+    window: Window,
+    how: How,
+    topic: Topic,
+    store: RunStore,
+    end_what_is_open: Callable[[int], None] = lambda _processes: None,
 ) -> tuple[Record, dict[int, Position]]:
     """What the run covers, and how far it is; a record under which nothing was replayed does not bind."""
     record = store.read(plan.target.run, topic.partitions())
     if record is not None:
-        _end_what_is_open(plan, kafka, record.processes)
+        end_what_is_open(record.processes)
         if store.has_begun(record):
             record.check(plan, window)
             return record, store.positions(record)
@@ -102,7 +109,7 @@ def _end_what_is_open(plan: WorkerPlan, kafka: KafkaSettings, processes: int) ->
     """Workers of an earlier start must not go on: what they have begun is aborted, and they are fenced."""
     group = kafka.topic_prefix + plan.target.group
     for number in range(processes):
-        Outbox(kafka, f"{group}.{_worker_id(number)}").close()
+        Outbox(kafka, transactional_id(group, number)).close()
 
 
 def _shares(record: Record, reached: Mapping[int, Position], how: How, topic: Topic) -> list[Share]:
@@ -116,7 +123,7 @@ def _shares(record: Record, reached: Mapping[int, Position], how: How, topic: To
     total = sum(left.values())
     return [
         Share(
-            _worker_id(number),
+            number,
             tuple(part),
             how.speed.share(sum(map(left.__getitem__, part)) / total),
             origin,
@@ -129,10 +136,6 @@ def _origin(topic: Topic, slices: Sequence[Slice], reached: Mapping[int, Positio
     """The time of the first message that is left."""
     found = [topic.peek(each.partition, reached[each.partition].offset, 1) for each in slices]
     return min((messages[0].timestamp()[1] for messages in found if messages), default=0)
-
-
-def _worker_id(number: int) -> str:
-    return f"replay-{number}"
 
 
 def _work(

@@ -28,12 +28,16 @@ _TRY_SECONDS = 5.0
 _NOT_MORE = 2_000
 
 
+def transactional_id(group: str, number: int) -> str:
+    """The same at each start of a run, on whatever machine: whoever has it ends what another left open."""
+    return f"{group}.{number}"
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """What one of the workers does."""
 
-    #: The same at each start, on whatever machine: whoever has it ends what another may have left open.
-    worker_id: str
+    number: int
     slices: tuple[Slice, ...]
     speed: Speed
     #: The message time (milliseconds) that the original pace counts from.
@@ -45,6 +49,8 @@ class WindowSource:
 
     def __init__(self, share: Share, kafka: KafkaSettings, group: str, topic: str, stop: Flag) -> None:
         self._topic, self._stop = topic, stop
+        #: Offsets that Kafka deleted before they were read, since this source began.
+        self.lost = 0
         self._slices = {each.partition: each for each in share.slices}
         self._consumer: Consumer = make_consumer(kafka, group, **_CONFIG)
         self._again: list[Message] = []
@@ -195,7 +201,7 @@ class WindowSource:
             raise_or_say(to_error(error, "reading requests"), fatal=error.fatal())
 
     def _at_the_last(self, partition: int, offset: int) -> None:
-        """The partition gives no more: the last of the window may be transactions' ends, or compacted away."""
+        """No more is there: the last of the window may be the ends of transactions, or compacted away."""
         end = self._slices[partition].end
         if offset < end:
             _, high = self._watermarks(partition)
@@ -213,7 +219,8 @@ class WindowSource:
         self._pace.forget([partition])
         before = self._settled[partition]
         lost = max(0, min(low, self._slices[partition].end) - before.offset)
-        log.warning("%s[%d]: Kafka deleted %d offsets before they were read", self._topic, partition, lost)
+        self.lost += lost
+        log.warning("%s[%d]: Kafka deleted %d offsets unread", self._topic, partition, lost)
         counts = before.counts + Counts(lost=lost)
         self._settled[partition] = Position(before.offset + lost, counts)
         with mapped("going on behind what was deleted"):

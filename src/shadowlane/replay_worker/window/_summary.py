@@ -38,21 +38,17 @@ class Summary:
     @property
     def next_command(self) -> str:
         """What shows the figures."""
-        return f"shadowlane report {_scope(self.target)}"
+        target = self.target
+        return f"shadowlane report --model {target.model} --shadow {target.shadow} --run {target.run}"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON has it."""
-        counts, times, covered = self.progress.counts, self.record.times, self.covered
+        counts, covered = self.progress.counts, self.covered
         return {
-            "model": self.target.model,
-            "shadow": self.target.shadow,
-            "run": self.target.run,
+            **scope_of(self.target, self.record),
             "finished": self.finished,
             "done_already": self.already,
-            "asked": {"from": self.record.start, "to": self.record.end},
-            "window": {"from": _written(times.start), "to": _written(times.end)},
             "covered": {"from": _written(covered.start), "to": _written(covered.end)},
-            "settled_at": written(self.record.settled_at),
             "clipped": list(self.clipped),
             "messages": {"total": self.progress.total, "done": self.progress.done},
             "requests": counts.requests,
@@ -115,8 +111,16 @@ def _of(some: Sequence[object], slices: Sequence[Slice]) -> str:
     return f"{len(some)} of {len(slices)} partitions"
 
 
-def _scope(target: Target) -> str:
-    return f"--model {target.model} --shadow {target.shadow} --run {target.run}"
+def scope_of(target: Target, record: Record) -> dict[str, Any]:
+    """What a run is about, as JSON has it."""
+    return {
+        "model": target.model,
+        "shadow": target.shadow,
+        "run": target.run,
+        "asked": {"from": record.start, "to": record.end},
+        "window": {"from": _written(record.times.start), "to": _written(record.times.end)},
+        "settled_at": written(record.settled_at),
+    }
 
 
 def _moment(milliseconds: int) -> datetime:

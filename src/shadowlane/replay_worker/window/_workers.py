@@ -15,15 +15,17 @@ from multiprocessing.process import BaseProcess
 from threading import Event as Flag
 from typing import Any
 
+from shadowlane import logs
 from shadowlane.errors import ShadowlaneError
 from shadowlane.kafka import TopicNames
-from shadowlane.process import leave_with_parent, stopped_by_signals
+from shadowlane.process import die_with_parent, leave_with_parent, rare_collections, stopped_by_signals
 from shadowlane.replay_worker._outbox import Outbox
 from shadowlane.replay_worker._plan import WorkerPlan
 from shadowlane.replay_worker._replay import open_replay
+from shadowlane.replay_worker._tally import Tally
 from shadowlane.replay_worker._worker import run_loop
 from shadowlane.replay_worker.window._record import Position
-from shadowlane.replay_worker.window._source import Share, WindowSource
+from shadowlane.replay_worker.window._source import Share, WindowSource, transactional_id
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -46,15 +48,18 @@ def replay_share(plan: WorkerPlan, kafka: KafkaSettings, share: Share, stop: Fla
         ModelError: the model cannot be loaded, or fails for too many requests.
         FencedError: the same run was started once more.
     """
-    topics, said = TopicNames(kafka.topic_prefix), 0.0
-    group = topics.prefix + plan.target.group
-    with open_replay(plan, topics, share.worker_id, stop.wait) as replay:
+    topics, target, said = TopicNames(kafka.topic_prefix), plan.target, 0.0
+    group = topics.prefix + target.group
+    worker_id = f"{target.model}.{target.shadow}.{target.run}.{share.number}"
+    logs.say_about(model=target.model, shadow=target.shadow, run=target.run, worker=worker_id)
+    with open_replay(plan, topics, worker_id, stop.wait) as replay, rare_collections():
         # First: this ends what an earlier process may have left open, and so settles where it got to.
-        outbox = Outbox(kafka, f"{group}.{share.worker_id}")
+        outbox = Outbox(kafka, transactional_id(group, share.number))
         source = WindowSource(share, kafka, group, topics.requests, stop)
 
-        def tick(_tally: object) -> None:
+        def tick(tally: Tally) -> None:
             nonlocal said
+            tally.lost, tally.restarts = source.lost, replay.restarts
             if time.monotonic() - said >= _SAY_SECONDS:
                 said = time.monotonic()
                 say(source.reached)
@@ -77,6 +82,7 @@ def replay_shares(
             worker.start()
         while any(not worker.is_done for worker in workers) and not stop.is_set():
             wait([worker.line for worker in workers if not worker.is_done], _SAY_SECONDS)
+            say({})
             for worker in workers:
                 worker.look(say)
     finally:
@@ -101,7 +107,7 @@ class _Worker:
         context = multiprocessing.get_context("spawn")
         self.line, theirs = context.Pipe(duplex=False)
         self.process = context.Process(
-            target=_child, args=(self.plan, self.kafka, self.share, os.getpid(), theirs), daemon=False
+            target=_child, args=(self.plan, self.kafka, self.share, logs.current(), os.getpid(), theirs)
         )
         self.process.start()
         theirs.close()  # so that the line ends when the process does
@@ -131,7 +137,7 @@ class _Worker:
         self.deaths += 1
         if self.deaths >= _DEATHS:
             raise ShadowlaneError(
-                f"a worker was killed {self.deaths} times without getting anywhere, the last time by {killer}; "
+                f"a worker was killed {self.deaths} times and got nowhere, the last time by {killer}; "
                 "run the same command to go on"
             )
         log.warning("a worker was ended by %s; starting another", killer)
@@ -156,10 +162,19 @@ class _Worker:
         return True
 
 
-def _child(plan: WorkerPlan, kafka: KafkaSettings, share: Share, parent: int, line: Any) -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches us all; the parent says when to stop
-    with stopped_by_signals(signal.SIGTERM) as stop:
+def _child(
+    plan: WorkerPlan,
+    kafka: KafkaSettings,
+    share: Share,
+    log_settings: logs.LogSettings,
+    parent: int,
+    line: Any,
+) -> None:
+    if plan.isolation.kind == "none":
+        die_with_parent(parent)  # a model that holds the interpreter would keep us from hearing of its end
+    logs.configure(log_settings)
+    # Ctrl-C reaches us all, as it does our parent: finish; and the second one ends us at once.
+    with stopped_by_signals() as stop:
         leave_with_parent(parent)
         try:
             replay_share(plan, kafka, share, stop, line.send)

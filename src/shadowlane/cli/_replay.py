@@ -1,0 +1,222 @@
+"""`shadowlane replay`: the requests of a window of time on the shadow, once."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from shadowlane.cli._comparing_options import ComparingOptions
+from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
+from shadowlane.cli._groups import with_options
+from shadowlane.cli._options import BootstrapServers, Config, settings
+from shadowlane.cli._shadow import ShadowOptions
+from shadowlane.errors import SettingsError
+from shadowlane.process import stopped_by_signals
+
+if TYPE_CHECKING:
+    from shadowlane.replay_worker import window as it
+
+_INTERRUPTED = 130
+_LINE_SECONDS = 5.0
+_WINDOW = "The window"
+
+
+class Source(StrEnum):
+    """Where the requests are read."""
+
+    kafka = "kafka"
+    lake = "lake"
+
+
+class Form(StrEnum):
+    """How the result is printed."""
+
+    table = "table"
+    json = "json"
+
+
+@with_options(
+    shadow=ShadowOptions, comparing=ComparingOptions, primary=PrimaryOptions, control=ControlOptions
+)
+def replay(
+    *,
+    shadow: ShadowOptions,
+    comparing: ComparingOptions,
+    primary: PrimaryOptions,
+    control: ControlOptions,
+    start: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="TIME",
+            help="Requests from here on: a time (2026-03-01T14:30, UTC or with a zone), a distance from now "
+            "(-7d, -1d12h), or offsets (@1200 in each partition, @0:100,1:250).",
+            rich_help_panel=_WINDOW,
+        ),
+    ],
+    end: Annotated[
+        str,
+        typer.Option(
+            "--to", metavar="TIME", help="Requests before this: the same, or now.", rich_help_panel=_WINDOW
+        ),
+    ] = "now",
+    run: Annotated[
+        str | None,
+        typer.Option(
+            help="The run's name: the same name goes on where it was interrupted.",
+            show_default="made from the window",
+            rich_help_panel=_WINDOW,
+        ),
+    ] = None,
+    margin: Annotated[
+        str,
+        typer.Option(
+            help="How much later than its event time a request may have come to Kafka.",
+            rich_help_panel=_WINDOW,
+        ),
+    ] = "10m",
+    source: Annotated[
+        Source, typer.Option(help="Where the requests are read.", rich_help_panel=_WINDOW)
+    ] = Source.kafka,
+    speed: Annotated[
+        str,
+        typer.Option(
+            help="max, original, 10x (ten times the original pace) or 500/s.", rich_help_panel=_WINDOW
+        ),
+    ] = "max",
+    processes: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would take; nothing is written to Kafka.")
+    ] = False,
+    form: Annotated[Form, typer.Option("--format", help="How the result is printed.")] = Form.table,
+    bootstrap_servers: BootstrapServers = None,
+    config: Config = None,
+) -> None:
+    """Replay the requests of a window on the shadow, as a run of its own; live work is not touched.
+
+    Ends by itself. Interrupted by whatever, the same command goes on where it was.
+
+    Exit code: 0 done, 130 interrupted, 2 wrong usage, 1 anything else.
+
+    Example: shadowlane replay --model fraud --shadow boosting-2 --load python:models:predict --from -7d
+    """
+    from shadowlane.replay_worker import window as it  # noqa: PLC0415 - its packages come with an extra
+
+    if source is Source.lake:
+        raise SettingsError("the lake has no requests table yet: replay from Kafka (--source kafka)")
+    asked = it.Window.parse(start, end)
+    how = it.How(it.Speed.parse(speed), processes, it.parse_duration(margin))
+    plan = comparing.applied_to(shadow.plan(run or asked.run), config)
+    plan = replace(plan, primary=primary.source(), control=control.value(primary.source()))
+    kafka = settings(bootstrap_servers, config=config).kafka
+    _say_zone(asked)
+    with stopped_by_signals() as stop:
+        if dry_run:
+            estimate = it.estimate_replay(plan, asked, kafka, how, stop=stop)
+            _print(estimate.to_dict(), _estimated(estimate), form)
+            return
+        with _Meter(Console(stderr=True)) as meter:
+            summary = it.run_replay(plan, asked, kafka, how, stop=stop, follow=meter.follow)
+    _print(summary.to_dict(), _summed_up(summary), form)
+    if stop.is_set() and not summary.finished:
+        raise typer.Exit(_INTERRUPTED)
+
+
+class _Meter:
+    """How far the replay is: a bar in a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._live = console.is_terminal
+        columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+        self._bar = Progress(*columns, console=console, disable=not self._live)
+        self._task = self._bar.add_task("loading the model", total=None)
+        self._said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def follow(self, now: it.Progress) -> None:
+        """How far it is."""
+        if self._live:
+            if now.seconds:
+                self._bar.update(
+                    self._task, total=max(1, now.total), completed=now.done, description=now.words
+                )
+        elif time.monotonic() - self._said >= _LINE_SECONDS:
+            self._said = time.monotonic()
+            typer.echo(str(now), err=True)
+
+
+def _say_zone(asked: it.Window) -> None:
+    texts = [bound.text for bound in (asked.start, asked.end) if bound.assumed_utc]
+    if texts:
+        typer.echo(f"no zone named, so UTC: {' to '.join(texts)}", err=True)
+
+
+def _print(values: dict[str, object], lines: list[tuple[str, str]], form: Form) -> None:
+    if form is Form.json:
+        typer.echo(json.dumps(values, indent=2))
+        return
+    for name, text in lines:
+        typer.echo(f"{name:>9}  {text}")
+
+
+def _summed_up(summary: it.Summary) -> list[tuple[str, str]]:
+    from shadowlane.replay_worker import window as it  # noqa: PLC0415 - its packages come with an extra
+
+    progress, counts = summary.progress, summary.progress.counts
+    again = "the same command goes on" if progress.done < progress.total else "nothing of it is there yet"
+    state = "done already" if summary.already else "done" if summary.finished else f"not done: {again}"
+    errors = ", ".join(f"{stage} {count:,}" for stage, count in sorted(counts.errors.items()))
+    return [
+        ("run", f"{summary.target.run}: {state}"),
+        *_window(summary.target.model, summary.target.shadow, summary.record),
+        *(("clipped", each) for each in summary.clipped),
+        (
+            "requests",
+            f"{counts.requests:,}: {counts.compared:,} compared, {counts.errors.total():,} errors"
+            + (f" ({errors})" if errors else ""),
+        ),
+        ("beside", f"{counts.others:,} requests of other models, {counts.outside:,} of other times"),
+        *([("lost", f"{counts.lost:,} offsets that Kafka deleted unread")] if counts.lost else []),
+        ("time", f"{it.span(progress.seconds)} at {progress.rate:,.0f} messages/s"),
+        ("next", summary.next_command),
+    ]
+
+
+def _estimated(estimate: it.Estimate) -> list[tuple[str, str]]:
+    from shadowlane.replay_worker import window as it  # noqa: PLC0415 - its packages come with an extra
+
+    sample, seconds, size = estimate.sample, estimate.seconds, estimate.bytes
+    known = "" if sample.asked else " (no request in the sample)"
+    took = f"; in the sample {sample.seconds / sample.asked * 1000:.3g} ms a request" if sample.asked else ""
+    each = f"; in the sample {sample.bytes / sample.compared:,.0f} bytes each" if sample.compared else ""
+    return [
+        ("run", f"{estimate.target.run}: a dry run, nothing was written"),
+        *_window(estimate.target.model, estimate.target.shadow, estimate.record),
+        *(("clipped", text) for text in estimate.clipped),
+        ("messages", f"{estimate.messages:,} at most, of all models"),
+        ("requests", f"about {estimate.requests:,}; {sample}"),
+        ("time", ("unknown" if seconds is None else f"about {it.span(seconds)}") + known + took),
+        ("storage", ("unknown" if size is None else f"about {size / 1e6:,.1f} MB in Kafka") + known + each),
+    ]
+
+
+def _window(model: str, shadow: str, record: it.Record) -> list[tuple[str, str]]:
+    from shadowlane.replay_worker import window as it  # noqa: PLC0415 - its packages come with an extra
+
+    times = record.times
+    start = it.written(times.start) if times.start else record.start
+    end = it.written(times.end) if times.end else record.end
+    return [("replayed", f"{model} on {shadow}"), ("window", f"{start} to {end}")]
