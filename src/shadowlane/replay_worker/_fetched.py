@@ -33,6 +33,19 @@ def differing(had: Sequence[Row], found: Sequence[Row]) -> pa.StructArray:
     return _column(rows, FEATURES)
 
 
+def still_missing(missing: pa.ListArray, answers: pa.RecordBatch) -> pa.ListArray:
+    """Of the features that each request lacks those that were not fetched either."""
+    fetched = answers.column("fetched")
+    if fetched.null_count == len(fetched):  # nothing is fetched
+        return missing
+    lacking = missing.to_pylist()
+    for row, found in zip(answers.column("row").to_pylist(), fetched.to_pylist(), strict=True):
+        if lacking[row]:
+            known = {name for kind in _MAPS for name, _ in found[kind]}
+            lacking[row] = [name for name in lacking[row] if name not in known]
+    return pa.array(lacking, missing.type)
+
+
 def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(_is_same, one, other))

@@ -24,11 +24,13 @@ from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker._plan import ModelSource
 from shadowlane.replay_worker.isolation._channel import Channel, ChannelError
 from shadowlane.replay_worker.isolation._denial import Denial
+from shadowlane.replay_worker.isolation._fetching import Fetching, open_runner
 from shadowlane.replay_worker.isolation._process import MOST_BYTES
-from shadowlane.replay_worker.isolation._progress import IDLE, Marker
+from shadowlane.replay_worker.isolation._progress import READING, Marker
 from shadowlane.replay_worker.isolation._runner import Chunk, Runner, look_at
 from shadowlane.replay_worker.isolation._vitals import vitals
 from shadowlane.replay_worker.models import LoadedModel, load_model
+from shadowlane.replay_worker.models._fetch import load_fetcher
 from shadowlane.schemas import Failure
 
 log = logging.getLogger(__name__)
@@ -54,15 +56,17 @@ def main(line: int, progress: int, parent: int) -> None:
     limits = setup["isolation"]
     try:
         denial = Denial.of(limits)
-        model = load_model(_source(setup["source"]))
+        source = _source(setup["source"])
+        model, fetcher = load_model(source), load_fetcher(source)
     except ModelError as error:
         channel.send({"is": "failed", "why": str(error)})
         return
     if limits["memory_bytes"]:
         _limit_memory(limits["memory_bytes"])
-    ready = {"names": list(model.names), "wants_context": model.wants_context}
+    wants_context = model.wants_context or fetcher is not None
+    ready = {"names": list(model.names), "wants_context": wants_context}
     channel.send({"is": "ready", **ready, "strength": denial.strength})
-    runner = Runner(model, batch=setup["batch"], on_row=marker.at, on_beat=marker.beat)
+    runner = open_runner(model, fetcher, batch=setup["batch"], on_row=marker.at, on_beat=marker.beat)
     while True:
         order, columns = channel.receive()
         assert columns is not None  # noqa: S101 - for the type checker; an order has a batch
@@ -73,7 +77,7 @@ def main(line: int, progress: int, parent: int) -> None:
 def _answer(
     channel: Channel,
     marker: Marker,
-    runner: Runner,
+    runner: Runner | Fetching,
     model: LoadedModel,
     order: dict[str, Any],
     batch: FeatureBatch,
@@ -88,7 +92,7 @@ def _answer(
             channel.send({"is": "chunk", "unavailable": part.unavailable, **head}, part.answers)
         if marker.is_enough():
             break
-    marker.at(IDLE)
+    marker.at(READING)
 
 
 def _parts(chunk: Chunk) -> Iterator[Chunk]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
@@ -14,12 +15,15 @@ import pyarrow as pa
 from shadowlane.errors import SettingsError
 from shadowlane.replay_worker._answers import Answered, in_order
 from shadowlane.replay_worker._features import FeatureBatch
+from shadowlane.replay_worker._fetched import still_missing
 from shadowlane.replay_worker._plan import Isolation, ModelSource
 from shadowlane.replay_worker.isolation._breaker import Breaker
+from shadowlane.replay_worker.isolation._fetching import open_runner
 from shadowlane.replay_worker.isolation._isolated import BATCH_SECONDS, Isolated
-from shadowlane.replay_worker.isolation._runner import Runner, look_at
+from shadowlane.replay_worker.isolation._runner import look_at
 from shadowlane.replay_worker.isolation._vitals import own_peak_mb
 from shadowlane.replay_worker.models import load_model
+from shadowlane.replay_worker.models._fetch import load_fetcher
 from shadowlane.schemas import Failure
 
 log = logging.getLogger(__name__)
@@ -76,6 +80,7 @@ def open_host(
         raise SettingsError(
             f"--deny-network, and the model is asked over the network ({scheme}:): leave one of them out"
         )
+    source = replace(source, call_seconds=isolation.call_seconds)
     if isolation.kind == "none":
         return InProcess(source, batch=batch, wait=wait)
     return Isolated(source, isolation, batch=batch, wait=wait)
@@ -87,11 +92,11 @@ class InProcess:
     def __init__(
         self, source: ModelSource, *, batch: bool, wait: Callable[[float], object] = lambda _seconds: None
     ) -> None:
-        model = load_model(source)
+        model, fetcher = load_model(source), load_fetcher(source)
         self.names: Sequence[str] = model.names
-        self.wants_context, self.restarts = model.wants_context, 0
+        self.wants_context, self.restarts = model.wants_context or fetcher is not None, 0
         self.denied: Counter[str] = Counter()
-        self._runner = Runner(model, batch=batch)
+        self._runner = open_runner(model, fetcher, batch=batch)
         self._away = Breaker(wait)
 
     @property
@@ -121,11 +126,12 @@ class InProcess:
             self._away.lived()
         done = len(batch) if settled.all() else int(settled.argmin())
         kept = sorted((each for each in failures if each[0] < done), key=lambda each: each[0])
+        answers = in_order(parts, done)
         return Answered(
-            in_order(parts, done),
+            answers,
             kept,
             done,
-            missing=None if missing is None else missing.column("missing"),
+            missing=None if missing is None else still_missing(missing.column("missing"), answers),
             unexpected=unexpected,
             memory_mb=own_peak_mb(),
         )

@@ -24,12 +24,13 @@ from shadowlane.replay_worker._plan import Isolation, ModelSource
 from shadowlane.replay_worker.isolation import _said
 from shadowlane.replay_worker.isolation._channel import Channel, ChannelError
 from shadowlane.replay_worker.isolation._leftovers import end_marked
-from shadowlane.replay_worker.isolation._progress import Place, Progress
+from shadowlane.replay_worker.isolation._progress import READING, Place, Progress
 from shadowlane.replay_worker.isolation._vitals import Vitals, vitals
 
 log = logging.getLogger(__name__)
 
 _STEP_SECONDS = 0.25
+_FOR_THE_MODEL = "SHADOWLANE_MODEL_"
 _PATIENCE_SECONDS = 10.0
 # What it gets to leave by itself when it is told to: caches are written, temporary files removed.
 _LEAVE_SECONDS = 1.0
@@ -151,8 +152,9 @@ class ModelProcess:
         return DiedError(stage, kind, message, row)
 
     def nonsense(self, what: str) -> DiedError:
-        """End it because of what it said."""
-        return self.kill("crash", "ModelProcessDied", f"the model's process said what cannot be: {what}")
+        """End it because of what it said: where it is by now says nothing of whose fault that was."""
+        self.close()
+        return DiedError("crash", "ModelProcessDied", f"the model's process {what}", READING)
 
     def close(self, *, politely: bool = False) -> None:
         """End it, and what it started; politely where it may still be of use to let it leave by itself."""
@@ -216,8 +218,9 @@ class ModelProcess:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_STEP_SECONDS)
         status = self._process.poll()
-        how = "said what nobody can read" if status is None else _ended(status)
-        return self.kill("crash", "ModelProcessDied", f"the model's process {how}")
+        if status is None:
+            return self.nonsense("said what nobody can read")
+        return self.kill("crash", "ModelProcessDied", f"the model's process {_ended(status)}")
 
 
 def _ended(status: int) -> str:
@@ -228,8 +231,15 @@ def _ended(status: int) -> str:
 
 
 def _environment(mark: str, scratch: str | None) -> dict[str, str]:
-    """Ours without what Kafka is entered with: the shadow is new code, and has no business there."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("SHADOWLANE_")}
+    """Ours without what Kafka is entered with: the shadow is new code, and has no business there.
+
+    What is meant for the model has a name that says so: SHADOWLANE_MODEL_….
+    """
+    ours = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_FOR_THE_MODEL) or not name.startswith("SHADOWLANE_")
+    }
     own = {MARK: mark}
     if scratch is not None:
         own |= {"TMPDIR": scratch, "PYTHONDONTWRITEBYTECODE": "1"}

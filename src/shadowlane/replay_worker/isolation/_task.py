@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from shadowlane.replay_worker._answers import ANSWERS, Answered, in_order, numbers
 from shadowlane.replay_worker._features import FeatureBatch
+from shadowlane.replay_worker._fetched import still_missing
 from shadowlane.replay_worker.isolation import _said
 from shadowlane.replay_worker.isolation._process import DiedError
 from shadowlane.replay_worker.isolation._progress import IDLE, TOGETHER
@@ -141,11 +142,12 @@ class Task:
         """What is known of the rows up to the first of which nothing is."""
         done = self.done
         failures = sorted((each for each in self._failures if each[0] < done), key=lambda each: each[0])
+        answers = in_order(self._parts, done)
         return Answered(
-            in_order(self._parts, done),
+            answers,
             failures,
             done,
-            missing=self.missing,
+            missing=None if self.missing is None else still_missing(self.missing, answers),
             unexpected=self.unexpected,
             memory_mb=memory_mb,
         )

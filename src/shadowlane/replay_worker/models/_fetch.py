@@ -63,14 +63,15 @@ class Fetcher:
             )
         self._lookups, self._seconds = Lookups(threads, seconds), seconds
 
-    def run(self, batch: FeatureBatch, on_row: Callable[[int], None] = lambda _row: None) -> Fetched:
-        """Look up for each request of the batch; `on_row` is told which row is waited for."""
+    def run(self, batch: FeatureBatch, on_beat: Callable[[], None] = lambda: None) -> Fetched:
+        """Look up for each request of the batch; `on_beat` is told of each that is settled."""
         given = batch.dicts()
         contexts = [
             replace(each, headers={**each.headers, SHADOW_HEADER: "true"}) for each in batch.contexts()
         ]
         found, rows, failures = [], [], []
-        for row, outcome in enumerate(self._outcomes(given, contexts, on_row)):
+        for row, outcome in enumerate(self._outcomes(given, contexts)):
+            on_beat()
             if isinstance(outcome, Failure):
                 failures.append((row, outcome))
             else:
@@ -83,7 +84,7 @@ class Fetcher:
         return Fetched(FeatureBatch.of(with_found), rows, differing(had, found), failures)
 
     def _outcomes(
-        self, given: Sequence[Values], contexts: Sequence[RequestContext], on_row: Callable[[int], None]
+        self, given: Sequence[Values], contexts: Sequence[RequestContext]
     ) -> Iterator[Values | Failure]:
         """What was found for each, or why nothing was."""
         if self._many is not None and (len(given) > 1 or self._one is None):
@@ -92,8 +93,7 @@ class Fetcher:
                 yield from together
                 return
         looks = [Lookup(self._ask_one(*each)) for each in zip(given, contexts, strict=True)]
-        for row, look in enumerate(self._lookups.run(looks)):
-            on_row(row)
+        for look in self._lookups.run(looks):
             look.wait()
             yield self._outcome(look)
 
