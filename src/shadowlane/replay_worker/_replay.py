@@ -93,6 +93,11 @@ class Replay:
         """How often the shadow's process had to be started again."""
         return self._shadow.restarts
 
+    @property
+    def denied(self) -> Counter[str]:
+        """How often the shadow tried what is denied to it, by kind."""
+        return self._shadow.denied
+
     def run(self, messages: Sequence[Message], give_up: Callable[[], bool] = lambda: False) -> Outcome:
         """Replay them, or the first of them where that takes too long."""
         read = read_requests(messages, self._plan.target.model, self._plan.window)

@@ -87,12 +87,13 @@ def run_worker(
     """
     topics = TopicNames(kafka.topic_prefix)
     with open_replay(plan, topics, worker_id, stop.wait) as replay:
-        require_topics(kafka, [topics.requests, topics.comparisons, topics.errors], stop)
+        require_topics(kafka, [topics.requests, topics.comparisons, topics.errors, topics.ledger], stop)
         outbox = Outbox(kafka, f"{topics.prefix}{plan.target.group}.{worker_id}")
         source = LiveSource(plan, kafka, topics.requests, stop)
 
         def ticked(tally: Tally) -> None:
-            tally.lost, tally.waiting, tally.restarts = source.lost, source.waiting(), replay.restarts
+            tally.lost, tally.waiting = source.lost, source.waiting()
+            tally.restarts, tally.denied = replay.restarts, replay.denied
             tick(tally)
 
         with rare_collections():
