@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from shadowlane.errors import ModelError
 from shadowlane.replay_worker._answers import numbers
 from shadowlane.replay_worker._typed_map import TypedMap
 
@@ -113,6 +115,26 @@ class FeatureBatch:
         given = {name for kind in _NOT_NUMERIC for name in self.kind(kind).names}
         return sorted(given.intersection(names))
 
+    def columns_of(self, names: Sequence[str]) -> list[pa.Array]:
+        """A column for each feature, in the type that it was given in; what is not there is null.
+
+        Integers in some requests and floats in others are floats; nested values are JSON text, and a feature
+        that no request has is a column of floats.
+
+        Raises:
+            ModelError: a feature is of two types that have none in common, as text and numbers.
+        """
+        found: list[list[pa.Array]] = [[] for _ in names]
+        column_of = _column_of(names)
+        for kind in map(self.kind, _KINDS):
+            if column_of.keys().isdisjoint(kind.names):
+                continue
+            places = np.full((len(self), len(names)), -1)
+            kind.write(column_of, np.arange(len(kind.items)), places)
+            for column in {column_of[name] for name in kind.names if name in column_of}:
+                found[column].append(_picked(kind.items, places[:, column]))
+        return [_joined(name, parts, len(self)) for name, parts in zip(names, found, strict=True)]
+
     def dicts(self) -> list[dict[str, Any]]:
         """One dict a request, as `Features.to_dict` gives it."""
         maps = [kind for kind in map(self.kind, _KINDS) if len(kind.items)]
@@ -175,3 +197,21 @@ class FeatureBatch:
 
 def _column_of(names: Sequence[str]) -> dict[str, int]:
     return {name: column for column, name in enumerate(names)}
+
+
+def _picked(items: pa.Array, places: np.ndarray[Any, Any]) -> pa.Array:
+    """The items at these places; null where there is none (-1)."""
+    absent = places < 0
+    return items.take(pa.array(places, mask=absent) if absent.any() else numbers(places))
+
+
+def _joined(name: str, parts: Sequence[pa.Array], rows: int) -> pa.Array:
+    """One column of what a feature was in different requests."""
+    if not parts:
+        return pa.nulls(rows, pa.float64())
+    if len(parts) == 1:
+        return parts[0]
+    if not all(pa.types.is_primitive(part.type) for part in parts):
+        types = " and ".join(str(part.type) for part in parts)
+        raise ModelError(f"feature {name!r} is of different types in different requests: {types}")
+    return pc.coalesce(*(part.cast(pa.float64(), safe=False) for part in parts))

@@ -14,6 +14,8 @@ __all__ = ["SCHEMES", "LoadedModel", "Model", "load_model"]
 SCHEMES: dict[str, tuple[str, str]] = {
     "python": ("_python", "python:package.module:attribute"),
     "sklearn": ("_sklearn", "sklearn:path/to/model.skops"),
+    "onnx": ("_onnx", "onnx:path/to/model.onnx"),
+    "mlflow": ("_mlflow", "mlflow:path/or/models:/NAME/VERSION"),
     "http": ("_http", "http://host:port/v2/models/NAME"),
     "https": ("_http", "https://host:port/v2/models/NAME"),
 }

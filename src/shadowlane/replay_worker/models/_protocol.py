@@ -7,10 +7,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from shadowlane.errors import ModelError
-from shadowlane.replay_worker._answers import prediction_column
 from shadowlane.replay_worker._features import FeatureBatch
-from shadowlane.schemas import Prediction
+from shadowlane.replay_worker.models._outputs import read_answers, read_table
 
 
 @runtime_checkable
@@ -36,6 +34,13 @@ class LoadedModel:
         """The inputs of a batch, in the model's form."""
         raise NotImplementedError
 
+    def single(self, inputs: Any, row: int) -> tuple[Any, int]:
+        """The inputs of one request, cut out before the clock starts, and its row in these.
+
+        `one` takes either; only a model whose requests cost something to cut out has use for this.
+        """
+        return inputs, row
+
     def one(self, inputs: Any, row: int) -> object:
         """The model's answer to one request."""
         raise NotImplementedError
@@ -46,7 +51,7 @@ class LoadedModel:
 
     def read_each(self, answers: Sequence[Any]) -> pa.StructArray:
         """The predictions in answers that `one` gave."""
-        return prediction_column([Prediction.of(answer) for answer in answers])
+        return read_answers(answers)
 
     def read_many(self, answers: Any, rows: int) -> pa.StructArray:
         """The predictions in what `many` gave for so many requests.
@@ -54,9 +59,7 @@ class LoadedModel:
         Raises:
             ModelError: another number of answers.
         """
-        if len(answers) != rows:
-            raise ModelError(f"{rows} requests, but predict gave {len(answers)} answers")
-        return self.read_each(answers)
+        return read_table(answers, rows)
 
     def took(self, answer: Any) -> int | None:  # noqa: ARG002 - for those who know more of it
         """How many nanoseconds an answer of `one` or `many` took; None: as long as the call."""

@@ -2,74 +2,177 @@
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import importlib
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import pyarrow as pa
 
 from shadowlane.errors import ModelError
-from shadowlane.replay_worker._answers import numbers, predictions_of
-from shadowlane.replay_worker._features import FeatureBatch
+from shadowlane.replay_worker._features import FeatureBatch, RequestContext
 from shadowlane.replay_worker._plan import ModelSource
+from shadowlane.replay_worker.models._inputs import BATCH, DICTS, Form, form_of
+from shadowlane.replay_worker.models._outputs import read_tables
 from shadowlane.replay_worker.models._protocol import LoadedModel
+
+
+class Ask:
+    """A function of a model, and whether it takes the context as well."""
+
+    def __init__(self, function: Callable[..., Any], what: str) -> None:
+        self._call = _run_to_its_end(function)
+        self.takes_context = _takes_context(function, what)
+
+    def __call__(self, value: Any, context: Any) -> Any:
+        """Ask the model."""
+        return self._call(value, context=context) if self.takes_context else self._call(value)
+
+
+class Inputs:
+    """A batch, made into what one function or the other takes when that is asked."""
+
+    def __init__(self, features: FeatureBatch, one: Form, many: Form) -> None:
+        self.features, self._one, self._many = features, one, many
+
+    @cached_property
+    def contexts(self) -> list[RequestContext]:
+        """Whose requests these are, and when they were made."""
+        return self.features.contexts()
+
+    @cached_property
+    def together(self) -> Any:
+        """What `predict` takes."""
+        return self._many.prepare(self.features)
+
+    @cached_property
+    def apart(self) -> Any:
+        """What `predict_one` is given its requests from."""
+        return self._one.prepare(self.features)
+
+
+class Single(NamedTuple):
+    """What one request is asked with."""
+
+    value: Any
+    context: Any
 
 
 class PythonModel(LoadedModel):
     """A function of a features dict, or an object with predict_one and/or predict."""
 
-    def __init__(self, target: Any) -> None:
-        self._one: Callable[[Mapping[str, Any]], object] | None = getattr(target, "predict_one", None)
-        self._many: Callable[[FeatureBatch], Sequence[object]] | None = getattr(target, "predict", None)
-        if self._one is None and self._many is None and callable(target):
-            self._one = target
-        if self._one is None and self._many is None:
+    def __init__(self, target: Any, source: ModelSource) -> None:
+        one, many = getattr(target, "predict_one", None), getattr(target, "predict", None)
+        if one is None and many is None and callable(target):
+            one = target
+        if one is None and many is None:
             raise ModelError(
                 f"a {type(target).__name__} is no model: neither callable, nor has it predict_one or predict"
             )
+        self._one = None if one is None else Ask(one, "predict_one" if one is not target else "the function")
+        self._many = None if many is None else Ask(many, "predict")
+        self.names = tuple(source.features or getattr(target, "features", ()))
+        self.wants_context = any(ask.takes_context for ask in (self._one, self._many) if ask)
+        form = source.input or getattr(target, "input", None)
+        self._form_of_one, self._form_of_many = (form_of(form, self.names),) * 2 if form else (DICTS, BATCH)
 
-    def prepare(self, features: FeatureBatch) -> tuple[FeatureBatch, list[dict[str, Any]]]:
-        """Dicts for `predict_one`, the batch for `predict`."""
-        return features, features.dicts() if self._one else []
+    def prepare(self, features: FeatureBatch) -> Inputs:
+        """What the functions take: made here, but for what only some of the calls need."""
+        inputs = Inputs(features, self._form_of_one, self._form_of_many)
+        _ = inputs.apart if self._many is None else inputs.together
+        if self.wants_context:
+            _ = inputs.contexts
+        return inputs
 
-    def one(self, inputs: tuple[FeatureBatch, list[dict[str, Any]]], row: int) -> object:
-        """Ask about one request, through a batch of one where the model knows only batches."""
-        features, dicts = inputs
+    def single(self, inputs: Inputs, row: int) -> tuple[Any, int]:
+        """Cut out one request: one that `predict` is asked about is a batch of its own."""
         if self._one is not None:
-            return self._one(dicts[row])
-        assert self._many is not None  # noqa: S101 - for the type checker; the constructor saw to it
-        answers = self._many(features.take([row]))
-        if len(answers) != 1:
-            raise ModelError(f"1 request, but predict gave {len(answers)} answers")
-        return answers[0]
+            whose: Any = inputs.contexts[row] if self._one.takes_context else None
+            return Single(self._form_of_one.single(inputs.apart, row), whose), 0
+        whose = inputs.contexts[row : row + 1] if self.wants_context else None
+        return Single(self._form_of_many.alone(inputs.together, row), whose), 0
 
-    def many(self, inputs: tuple[FeatureBatch, list[dict[str, Any]]]) -> Any:
+    def one(self, inputs: Any, row: int) -> object:
+        """Ask about one request, through a batch of one where the model knows only batches."""
+        alone = inputs if type(inputs) is Single else self.single(inputs, row)[0]
+        ask = self._one or self._many
+        assert ask is not None  # noqa: S101 - for the type checker; the constructor saw to it
+        return ask(alone.value, alone.context)
+
+    def many(self, inputs: Inputs) -> Any:
         """Ask about all at once, or one after the other where the model knows no batches."""
-        features, dicts = inputs
         if self._many is None:
-            return [self.one(inputs, row) for row in range(len(dicts))]
-        return self._many(features)
+            return [self.one(inputs, row) for row in range(len(inputs.features))]
+        return self._many(inputs.together, inputs.contexts if self._many.takes_context else None)
 
-    def read_each(self, answers: Any) -> pa.StructArray:
-        """Any answers that have a form as predictions; scores, the most common, without a look at each."""
-        if isinstance(answers, np.ndarray) and answers.dtype == np.float64 and answers.ndim == 1:
-            return predictions_of(len(answers), score=numbers(answers))
-        if isinstance(answers, list) and set(map(type, answers)) == {float}:
-            return predictions_of(len(answers), score=numbers(np.array(answers, np.float64)))
-        return super().read_each(answers)
+    def read_each(self, answers: Sequence[Any]) -> pa.StructArray:
+        """Answers to one request each; those of `predict` are batches of one."""
+        return read_tables(answers) if self._one is None else super().read_each(answers)
+
+
+class DeviceModel(PythonModel):
+    """One that computes on a device which answers later, and says how to wait for it: `synchronize`."""
+
+    def __init__(self, target: Any, source: ModelSource) -> None:
+        super().__init__(target, source)
+        self._synchronize: Callable[[], object] = target.synchronize
+
+    def wait(self) -> None:
+        """Wait for the device."""
+        self._synchronize()
+
+
+def _takes_context(function: Callable[..., Any], what: str) -> bool:
+    """Whether it has a parameter `context`.
+
+    Raises:
+        ModelError: it cannot be called with features, and perhaps a context.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # compiled code that does not say
+        return False
+    wanted = signature.parameters.get("context")
+    takes = wanted is not None and wanted.kind is not wanted.POSITIONAL_ONLY
+    try:
+        signature.bind(None, **({"context": None} if takes else {}))
+    except TypeError as error:
+        raise ModelError(
+            f"{what} is called with the features, and with context=… if it has such a parameter: {error}"
+        ) from None
+    return takes
+
+
+def _run_to_its_end(function: Callable[..., Any]) -> Callable[..., Any]:
+    """An async function as one that answers."""
+    if not (inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)):
+        return function
+    run = _loop().run_until_complete
+    return lambda *values, **named: run(function(*values, **named))
+
+
+@cache
+def _loop() -> asyncio.AbstractEventLoop:
+    """The one event loop of all models: what `load` opens on it, `predict_one` can use."""
+    loop = asyncio.new_event_loop()
+    atexit.register(loop.close)
+    return loop
 
 
 def load(source: ModelSource) -> LoadedModel:
     """Import the attribute; a class is made an instance."""
-    return PythonModel(attribute_of(source.uri))
+    target = attribute_of(source.uri)
+    kind = DeviceModel if callable(getattr(target, "synchronize", None)) else PythonModel
+    return kind(target, source)
 
 
 def attribute_of(uri: str) -> Any:
-    """What python:package.module:attribute names; of a class an instance.
+    """What python:package.module:attribute names; of a class an instance, loaded if it has a `load`.
 
     Raises:
         ModelError: the URI is none.
@@ -83,4 +186,14 @@ def attribute_of(uri: str) -> Any:
     target: Any = importlib.import_module(module_name)
     for name in attribute.split("."):
         target = getattr(target, name)
-    return target() if inspect.isclass(target) else target
+    return _instance(target) if inspect.isclass(target) else target
+
+
+def _instance(kind: type[Any]) -> Any:
+    """An object of this class, with what it loads loaded."""
+    if isinstance(inspect.getattr_static(kind, "load", None), (classmethod, staticmethod)):
+        return kind.load()
+    made = kind()
+    if callable(getattr(made, "load", None)):
+        _run_to_its_end(made.load)()
+    return made
