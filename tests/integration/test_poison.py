@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import random
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,7 +16,15 @@ from confluent_kafka import Consumer, Producer
 
 from shadowlane.kafka import KafkaSettings, TopicNames
 from shadowlane.replay_worker import ErrorCeiling, ModelSource, Tally, Target, WorkerPlan, run_worker
-from shadowlane.schemas import Codec, Features, ProductionRequest, ShadowComparison, ShadowError
+from shadowlane.replay_worker._results import RAW_LIMIT
+from shadowlane.schemas import (
+    Codec,
+    ControlSetting,
+    Features,
+    ProductionRequest,
+    ShadowComparison,
+    ShadowError,
+)
 from tests_support import NOON, request
 
 MODEL = r"""
@@ -31,11 +41,36 @@ def predict(features):
         case "mute error": raise Mute
         case "wrong type": return Prediction(score="x")
         case "huge": return [0.5] * 1_000_000
+        case "deep": return predict(features)
     return 0.5
 """
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 KINDS = ("surrogate answer", "surrogate error", "mute error", "wrong type", "huge")
 STAGES = {"surrogate answer": "predict", "huge": "oversize"}
 REQUESTS = Codec(ProductionRequest)
+GOOD = REQUESTS.encode(request(77, features=Features.of({"kind": "good"})))
+RANDOM = random.Random(6)  # noqa: S311 - not for secrets
+#: Messages that are no request, and what each is called.
+POISON: dict[str, tuple[bytes | None, str]] = {
+    "empty": (b"", "ForeignMessageError"),
+    "a tombstone": (None, "ForeignMessageError"),
+    "random": (RANDOM.randbytes(300), "ForeignMessageError"),
+    "random behind our frame": (GOOD[:10] + b"\x7f" + RANDOM.randbytes(300), "CorruptMessageError"),
+    "text": (b'{"request_id": "1"}', "ForeignMessageError"),
+    "the frame alone": (GOOD[:10], "CorruptMessageError"),
+    "half a frame": (GOOD[:6], "ForeignMessageError"),
+    "cut": (GOOD[:-1], "CorruptMessageError"),
+    "trailing bytes": (GOOD + b"\x00", "CorruptMessageError"),
+    "two in one": (GOOD + GOOD[10:], "CorruptMessageError"),
+    "an unknown fingerprint": (GOOD[:2] + b"\x01" * 8 + GOOD[10:], "UnknownSchemaError"),
+    "an unknown schema id": (b"\x00\x00\x00\x00\x07" + GOOD[10:], "UnknownSchemaError"),
+    "another event": (
+        Codec(ControlSetting).encode(ControlSetting(model="fraud", set_at=NOON, set_by="x")),
+        "",
+    ),
+    "invalid UTF-8": (GOOD.replace(b"request-77", b"request-\xff\xfe"), "CorruptMessageError"),
+    "long": (b"\xc3\x02" + RANDOM.randbytes(900_000), "ForeignMessageError"),
+}
 
 
 @pytest.fixture
@@ -99,6 +134,60 @@ def test_whatever_a_model_answers_or_raises_is_a_row_of_its_own(
     stages = {error.request_id: error.stage for error in errors}
     assert stages == {f"request-{number}": STAGES.get(kind, "predict") for number, kind in enumerate(KINDS)}
     assert next(error for error in errors if error.request_id == "request-1").message == "bad ? text"
+
+
+@pytest.mark.parametrize("batch", [False, True])
+def test_each_kind_of_poison_is_one_error_with_its_bytes_and_the_batch_goes_on(
+    batch: bool,
+    settings: KafkaSettings,
+    topics: TopicNames,
+    producer_factory: Callable[..., Producer],
+    consumer_factory: Callable[..., Consumer],
+) -> None:
+    """All of them at once, among good requests, in one partition: as many rows as messages."""
+    producer = producer_factory()
+    for value, _ in POISON.values():
+        producer.produce(topics.requests, GOOD, partition=0)
+        producer.produce(topics.requests, value, partition=0)
+    assert producer.flush(30) == 0
+    count = len(POISON)
+    tally = replay(settings, 2 * count, plan(batch=batch))
+    assert (tally.requests, tally.compared, tally.errors) == (2 * count, count, {"decode": count})
+    errors = [Codec(ShadowError).decode(value) for value in read(consumer_factory([topics.errors]), count)]
+    by_offset = {error.source_offset: error for error in errors}
+    for place, (kind, (value, error_type)) in enumerate(POISON.items()):
+        error = by_offset[2 * place + 1]
+        assert base64.b64decode(error.raw or "") == (value or b"")[:RAW_LIMIT], kind
+        assert error_type in (error.error_type, ""), kind
+        assert (error.stage, error.model, error.shadow, error.run) == ("decode", "fraud", "poison", "live")
+        assert (error.request_id, error.attempts) == (None, 1)
+        assert error.message
+
+
+def test_an_error_says_all_that_is_known_of_its_request(
+    settings: KafkaSettings,
+    topics: TopicNames,
+    producer_factory: Callable[..., Producer],
+    consumer_factory: Callable[..., Consumer],
+) -> None:
+    """Who, when and where, its cohort and missing features, and a traceback that is cut."""
+    producer = producer_factory()
+    event = request(5, features=Features.of({"kind": "deep", "age": None}), context={"traceparent": TRACE})
+    producer.produce(topics.requests, REQUESTS.encode(event), partition=1)
+    assert producer.flush(30) == 0
+    assert replay(settings, 1, plan()).failed == 1
+    [value] = read(consumer_factory([topics.errors]), 1)
+    error = Codec(ShadowError).decode(value)
+    assert (error.stage, error.error_type, error.attempts) == ("predict", "RecursionError", 1)
+    assert error.message.startswith("maximum recursion depth exceeded")
+    assert error.traceback is not None
+    assert error.traceback.endswith(f"RecursionError: {error.message}\n")
+    assert 1_000 < len(error.traceback) <= 4_000
+    assert (error.request_id, error.event_time, error.entity_id) == ("request-5", NOON, "user-5")
+    assert (error.segments, error.missing_features) == ({"country": "DE"}, ["age"])
+    assert (error.source_topic, error.source_partition, error.source_offset) == (topics.requests, 1, 0)
+    assert (error.model_version, error.worker_id, error.traceparent) == ("7", "w", TRACE)
+    assert error.raw is None
 
 
 def test_times_at_the_ends_of_the_calendar_are_compared(

@@ -22,7 +22,7 @@ from shadowlane.aggregator._tables import COMPARISONS, ERRORS
 from shadowlane.errors import Place
 from shadowlane.kafka import TopicNames, read_to_end
 from shadowlane.schemas import ShadowError
-from shadowlane.schemas.columns import ColumnCodec
+from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 from shadowlane.settings import KafkaSettings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -156,8 +156,8 @@ def errors_in_topic(
 
 
 def _groups_of(batches: Iterable[pa.RecordBatch], chosen: ErrorFilter) -> tuple[ErrorGroup, ...]:
-    schema = pa.schema([field for field in ColumnCodec(ShadowError).schema if field.name in _COLUMNS])
-    errors = pa.Table.from_batches(batches, schema).select(_COLUMNS)
+    schema = arrow_schema(ShadowError)
+    errors = pa.Table.from_batches(batches, pa.schema([schema.field(name) for name in _COLUMNS]))
     with duckdb.connect(":memory:") as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("error", errors)

@@ -172,7 +172,7 @@ def _lines(result: Redriven) -> list[str]:
         (result.gone, "gone: no longer in the topic"),
         (result.redriven, "redriven"),
         (result.compared, "  compared now"),
-        (result.errors.total(), f"  errors again ({errors})"),
+        (sum(result.errors.values()), f"  errors again ({errors})"),
         (result.of_other_models, "  requests of other models"),
         (result.left, "to go"),
         (result.elsewhere, "not redrivable: their shadow ran in the service's own process"),

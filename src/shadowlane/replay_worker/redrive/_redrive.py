@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
@@ -45,7 +44,7 @@ class Redriven:
     redriven: int = 0
     compared: int = 0
     #: Failed again, by stage.
-    errors: Counter[str] = field(default_factory=Counter)
+    errors: dict[str, int] = field(default_factory=dict)
     #: Could be read now, and are requests of another model.
     of_other_models: int = 0
     #: Not come to: it was a dry run, or was told to stop.
@@ -105,7 +104,7 @@ def _replay(
         source = SpotSource(kafka, topics.requests, wanted)
         tally = run_loop(plan, source, replay, outbox, stop, tick)
     result.redriven, result.gone = source.taken, source.gone
-    result.compared, result.errors = tally.compared, tally.errors
+    result.compared, result.errors = tally.compared, dict(tally.errors)
     result.of_other_models = source.taken - tally.compared - tally.failed
     result.left = len(wanted) - source.taken - source.gone
 
