@@ -35,6 +35,7 @@ _HEAVY = {
     "prometheus_client",
     "pyarrow",
     "pyruhvro",
+    "rapidfuzz",
     "rich",
     "scipy",
     "sklearn",

@@ -19,7 +19,7 @@ from shadowlane.comparators._rules import (
     TextRule,
     VectorRule,
 )
-from shadowlane.comparators._texts import STEPS, check_likeness_is_there
+from shadowlane.comparators._texts import STEPS, likeness_of_forms
 from shadowlane.errors import SettingsError
 
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -82,7 +82,7 @@ def _label_rule(options: str) -> Rule:
 
 def _text_rule(least: str) -> Rule:
     rule = TextRule(_number("text", least, most=1.0))
-    check_likeness_is_there()
+    likeness_of_forms()  # whether it is there shows now, rather than at the first request
     return rule
 
 

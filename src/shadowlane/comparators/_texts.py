@@ -26,30 +26,18 @@ def normal(text: str, steps: Iterable[str]) -> str:
 
 def likeness(primary: str, shadow: str) -> float:
     """How alike two texts are, from 0 to 1, in their normal form (all steps)."""
-    score: float = _indel().normalized_similarity(normal(primary, STEPS), normal(shadow, STEPS))
+    score: float = likeness_of_forms()(normal(primary, STEPS), normal(shadow, STEPS))
     return score
 
 
-def likenesses(primary: list[str], shadow: list[str]) -> Any:
-    """`likeness` of each pair, as an array."""
-    from rapidfuzz.process import cpdist  # noqa: PLC0415 - of the extra [text]
-
-    forms = ([normal(text, STEPS) for text in texts] for texts in (primary, shadow))
-    return cpdist(*forms, scorer=_indel().normalized_similarity, dtype="float64")
-
-
-def check_likeness_is_there() -> None:
-    """See whether texts can be compared, before the first ones come.
+def likeness_of_forms() -> Any:
+    """The function that says how alike two texts in their normal form are.
 
     Raises:
-        MissingExtraError: what it takes is not installed.
+        MissingExtraError: its package is not installed.
     """
-    _indel()
-
-
-def _indel() -> Any:
     try:
         from rapidfuzz.distance import Indel  # noqa: PLC0415 - of the extra [text]
     except ImportError:
         raise MissingExtraError("text", "the text comparator") from None
-    return Indel
+    return Indel.normalized_similarity

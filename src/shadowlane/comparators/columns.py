@@ -21,7 +21,7 @@ from shadowlane.comparators._rules import (
     TextRule,
     VectorRule,
 )
-from shadowlane.comparators._texts import likenesses, normal
+from shadowlane.comparators._texts import STEPS, likeness_of_forms, normal
 from shadowlane.schemas import Prediction
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -129,8 +129,7 @@ def _judge(rule: Rule, primary: pa.StructArray, shadow: pa.StructArray) -> Judge
         case ScoreRule():
             return _judge_scores(rule, _floats(left), _floats(right))
         case TextRule():
-            alike = likenesses(left.to_pylist(), right.to_pylist())
-            return alike >= rule.least, 1.0 - alike
+            return _judge_texts(rule, left.to_pylist(), right.to_pylist())
         case VectorRule():
             return _judge_vectors(rule, left, right)
         case RankingRule():
@@ -147,6 +146,14 @@ def _judge_labels(rule: LabelRule, primary: pa.StructArray, shadow: pa.StructArr
         codes = np.array([numbers[form] for form in forms])[coded.indices.to_numpy()]
         same = codes[: len(left)] == codes[len(left) :]
     return same, _floats(shadow.field("score")) - _floats(primary.field("score"))
+
+
+def _judge_texts(rule: TextRule, primary: list[str], shadow: list[str]) -> Judged:
+    from rapidfuzz.process import cpdist  # noqa: PLC0415 - of the extra [text]
+
+    forms = ([normal(text, STEPS) for text in texts] for texts in (primary, shadow))
+    alike = cpdist(*forms, scorer=likeness_of_forms(), dtype=np.float64)
+    return alike >= rule.least, 1.0 - alike
 
 
 def _judge_scores(rule: ScoreRule, primary: Array, shadow: Array) -> Judged:
