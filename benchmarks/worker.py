@@ -108,6 +108,26 @@ def floor(consumer: Consumer, producer: Producer, clock: Clock) -> None:
     producer.flush()
 
 
+def transactions(consumer: Consumer, producer: Producer, clock: Clock) -> None:
+    """The floor as a worker must do it: a batch a transaction with its offsets, under keys and times."""
+    producer.init_transactions(30)
+    done = 0
+    while not clock.done:
+        messages = consumer.consume(5_000, 0.05)
+        if not messages:
+            continue
+        producer.begin_transaction()
+        for message in messages:
+            producer.produce(
+                TOPICS.comparisons, message.value(), message.key(), timestamp=message.timestamp()[1]
+            )
+        offsets = consumer.position(consumer.assignment())
+        producer.send_offsets_to_transaction(offsets, consumer.consumer_group_metadata(), 10)
+        producer.commit_transaction(10)
+        done += len(messages)
+        clock.at(done)
+
+
 def naive(consumer: Consumer, producer: Producer, clock: Clock) -> None:
     """A message at a time, each with fastavro."""
     requests, comparisons, rule = Codec(ProductionRequest), Codec(ShadowComparison), Comparator()
@@ -145,7 +165,9 @@ def naive(consumer: Consumer, producer: Producer, clock: Clock) -> None:
 def by_hand(kafka: KafkaSettings, work: Callable[[Consumer, Producer, Clock], None], count: int) -> float:
     """A loop of this file's, in microseconds a message."""
     consumer = make_consumer(kafka, f"{work.__name__}-{time.monotonic_ns()}")
-    producer, clock = make_producer(kafka, **{"linger.ms": 5}), Clock(count)
+    name = f"{work.__name__}-{time.monotonic_ns()}"
+    settings = {"transactional.id": name} if work is transactions else {}
+    producer, clock = make_producer(kafka, **({"linger.ms": 5} | settings)), Clock(count)
     consumer.subscribe([TOPICS.requests])
     try:
         work(consumer, producer, clock)
@@ -192,6 +214,7 @@ def main() -> None:
             create_topics(kafka, default_specs(TOPICS, 3))
             fill(kafka, args.count)
             rows: dict[str, Callable[[], float]] = {
+                "pass through in transactions": lambda: by_hand(kafka, transactions, args.count),
                 "worker --batch --isolation none": lambda: by_worker(
                     kafka, plan("Together", batch=True, isolated=False), args.count
                 ),

@@ -70,13 +70,13 @@ def read_requests(messages: Sequence[Message], model: str, window: TimeRange = T
         [message.value() for message in messages], lambda index: place_of(messages[index])
     )
     kept = np.array(decoded.kept, np.int64)
-    rejects, outside = _of_the_time([(each.index, each.error) for each in decoded.rejects], messages, window)
+    rejects, unread = _of_the_time([(each.index, each.error) for each in decoded.rejects], messages, window)
     all_of_them = messages if len(kept) == len(messages) else [messages[index] for index in decoded.kept]
     requests = RequestBatch(decoded.batch, all_of_them)
     is_ours = pc.equal(decoded.batch.column("model"), model).to_numpy(zero_copy_only=False)
     is_outside = is_ours & ~_holds(window, decoded.batch.column("event_time"))
     ours = np.flatnonzero(is_ours & ~is_outside)
-    outside = np.concatenate((kept[is_outside], np.array(outside, np.int64)))
+    outside = np.concatenate((kept[is_outside], np.array(unread, np.int64)))
     return Read(requests.select(ours), kept[ours], rejects, outside)
 
 
