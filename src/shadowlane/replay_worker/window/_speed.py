@@ -15,6 +15,7 @@ _TIMES = re.compile(r"(\d+(?:\.\d+)?)[x×]", re.IGNORECASE)  # noqa: RUF001 - pe
 _PER_SECOND = re.compile(r"(\d+(?:\.\d+)?)/s", re.IGNORECASE)
 # A partition that is so far ahead of its time is not read for a while.
 _AHEAD, _AHEAD_NO_MORE = 1_000, 200
+_ROUNDING = 1e-6
 
 
 class Timed(Protocol):
@@ -75,7 +76,7 @@ class Allowance:
         most = max(self._rate, 1.0)
         self._left = min(most, self._left + (now - self._then) * self._rate)
         self._then = now
-        return max(0, int(self._left))
+        return max(0, int(self._left + _ROUNDING))
 
     def spend(self, requests: int) -> None:
         """So many were asked about: where they were more than there was room for, others wait longer."""
