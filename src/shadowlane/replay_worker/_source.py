@@ -35,8 +35,9 @@ _AGAIN_SECONDS = 1.0
 _ROUND_SECONDS = 150.0
 _LEAST_POLL_SECONDS = 300.0
 
-#: What of the user's `[kafka.client]` this consumer cannot follow: requests would be lost or doubled.
-_NOT_FOR_US = {"auto.offset.reset", "enable.auto.commit", "isolation.level", "partition.assignment.strategy"}
+#: What of the user's `[kafka.client]` this consumer cannot follow: requests would be skipped, or nobody
+#: could start a partition anew.
+_NOT_FOR_US = {"auto.offset.reset", "partition.assignment.strategy"}
 #: What the protocol `consumer` leaves to the broker (KIP-848); librdkafka refuses it.
 _CLASSIC = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"}
 
@@ -167,6 +168,8 @@ class LiveSource:
         if committed.error is not None:
             raise KafkaException(committed.error)
         first, end = self._consumer.get_watermark_offsets(here, timeout=_TRY_SECONDS)
+        if committed.offset > end:
+            raise KafkaFailedError(_cut_short(spot, committed.offset, end, self._group))
         here.offset, lost, words = where_to_read(
             self._start, committed.offset, first, end, had_position=had_position
         )
@@ -186,23 +189,13 @@ class LiveSource:
 def where_to_read(
     start: Start, committed: int, first: int, end: int, *, had_position: bool
 ) -> tuple[int, int, str]:
-    """The offset to read on at, how many requests are lost before it, and what is to be said of it.
-
-    Raises:
-        KafkaFailedError: the partition ends before the commit, and nobody knows what became of it.
-    """
+    """The offset to read on at, how many requests are lost before it, and what is to be said of it."""
     if committed < 0 and had_position:
         # Kafka forgets a topic's commits when it deletes the topic.
         return first, 0, f"no commit any more: the topic was made again; going on at its beginning, {first}"
     if committed < 0:
         where = ("end", end) if start == "latest" else ("beginning", first)
         return where[1], 0, "no commit yet; starting at its {}, {}".format(*where)
-    if committed > end:
-        raise KafkaFailedError(
-            f"a partition ends at {end}, but the group has committed {committed}: the topic was made again "
-            "or cut short. Nothing is read before you decide: give this work a new --run, "
-            "or reset its group's offsets (kafka-consumer-groups --reset-offsets)"
-        )
     return max(committed, first), max(0, first - committed), ""
 
 
@@ -241,6 +234,14 @@ def _usable(kafka: KafkaSettings, plan: WorkerPlan) -> KafkaSettings:
     for name in sorted(refused & kafka.client.keys()):
         log.warning("[kafka.client] %s is not for a worker's group; leaving it out", name)
     return replace(kafka, client={name: value for name, value in kafka.client.items() if name not in refused})
+
+
+def _cut_short(spot: Spot, committed: int, end: int, group: str) -> str:
+    return (
+        f"{spot[0]}[{spot[1]}] ends at {end}, but the group {group} has committed {committed}: the topic was "
+        "made again, or cut short. Nothing is read before you decide: give this work another --run, "
+        "or reset the group's offsets (kafka-consumer-groups --reset-offsets)"
+    )
 
 
 def _go(consumer: Consumer, here: TopicPartition) -> None:
