@@ -79,7 +79,7 @@ class InferenceServer:
         self.script = Script()
         self._tls = tls
         self._port = 0
-        self._server: ThreadingHTTPServer | None = None
+        self._server: _Server | None = None
         self.start()
 
     @property

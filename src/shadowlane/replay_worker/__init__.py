@@ -3,7 +3,7 @@
 The loop is in `_worker.py`, top to bottom.
 """
 
-from shadowlane.errors import MissingExtraError
+from shadowlane.errors import MissingExtraError, TransientError
 
 try:
     from shadowlane.replay_worker._features import FeatureBatch, RequestContext
@@ -21,6 +21,7 @@ try:
     from shadowlane.replay_worker._tally import Tally
     from shadowlane.replay_worker._worker import run_worker
     from shadowlane.replay_worker.models import Model, load_model
+    from shadowlane.replay_worker.models._fetch import Fetch
 except ModuleNotFoundError as error:  # pragma: no cover - the base install is tested on its own
     if error.name and error.name.split(".")[0] in ("numpy", "pyarrow", "pyruhvro"):
         raise MissingExtraError("worker", "The replay worker") from error
@@ -30,6 +31,7 @@ __all__ = [
     "Control",
     "ErrorCeiling",
     "FeatureBatch",
+    "Fetch",
     "Health",
     "Isolation",
     "KeepFeatures",
@@ -38,6 +40,7 @@ __all__ = [
     "RequestContext",
     "Tally",
     "Target",
+    "TransientError",
     "WorkerPlan",
     "load_model",
     "run_fleet",
