@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from shadowlane.comparators._ignored import Ignored
+from shadowlane.comparators._ignored import IGNORED, Ignored
 from shadowlane.comparators._parse import read_rule, tolerant_rules
 from shadowlane.comparators._rules import DEFAULT_RULES, Rule
 from shadowlane.errors import SettingsError
@@ -19,6 +19,11 @@ class Outcome(NamedTuple):
     agreement: bool
     difference: float | None
     comparator: str
+
+    @property
+    def is_disagreement(self) -> bool:
+        """Neither agreement nor ignored."""
+        return not self.agreement and not self.comparator.startswith(IGNORED)
 
 
 @dataclass(frozen=True, slots=True)

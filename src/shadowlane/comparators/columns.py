@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shadowlane.comparators._comparator import Comparator
-from shadowlane.comparators._ignored import Ignored
+from shadowlane.comparators._ignored import IGNORED, Ignored
 from shadowlane.comparators._measures import MEASURES, Arithmetic
 from shadowlane.comparators._rules import (
     LabelRule,
@@ -37,6 +37,11 @@ class Outcomes(NamedTuple):
     agreement: pa.BooleanArray
     difference: pa.DoubleArray
     comparator: pa.StringArray
+
+    @property
+    def is_disagreement(self) -> pa.BooleanArray:
+        """Neither agreement nor ignored."""
+        return pc.invert(pc.or_(self.agreement, pc.starts_with(self.comparator, IGNORED)))
 
 
 def compare_columns(

@@ -136,7 +136,7 @@ class Reporter:
         self, request: Mapping[str, Any], primary: Prediction, answer: Answer, outcome: Outcome
     ) -> ShadowComparison:
         keep, features = self._mirror.keep_features, request["features"]
-        kept = keep == "all" or (keep == "disagreements" and not outcome.agreement)
+        kept = keep == "all" or (keep == "disagreements" and outcome.is_disagreement)
         fields = {
             **request,
             "features": features if kept else None,

@@ -173,7 +173,7 @@ def comparison_columns(compared: Compared, who: Who, keep: KeepFeatures) -> pa.R
         "shadow_memory_mb": pa.repeat(pa.scalar(compared.memory_mb, pa.float64()), rows),
         "replay_lag_ms": pc.divide(lag.cast(pa.int64()).cast(pa.float64(), safe=False), 1000.0),
         "missing_features": compared.missing,
-        "features": _kept_features(features, compared.outcomes.agreement, keep),
+        "features": _kept_features(features, compared.outcomes, keep),
         "fetched": answers.column("fetched"),
         "traceparent": _trace(requests.column("context")),
         "worker_id": _repeat(who.worker_id, rows),
@@ -226,13 +226,15 @@ def _common(who: Who, place: Place) -> dict[str, Any]:
     }
 
 
-def _kept_features(features: pa.StructArray, agreement: pa.BooleanArray, keep: KeepFeatures) -> pa.Array:
+def _kept_features(features: pa.StructArray, outcomes: Outcomes, keep: KeepFeatures) -> pa.Array:
     if keep == "all":
         return features
     if keep == "none":
         return pa.nulls(len(features), features.type)
     fields = [features.type.field(index) for index in range(features.type.num_fields)]
-    return pa.StructArray.from_arrays(features.flatten(), fields=fields, mask=agreement)
+    return pa.StructArray.from_arrays(
+        features.flatten(), fields=fields, mask=pc.invert(outcomes.is_disagreement)
+    )
 
 
 def _primary_source(requests: pa.RecordBatch) -> pa.StringArray:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from shadowlane.comparators import Comparator, Outcome
-from shadowlane.comparators.columns import compare_columns
+from shadowlane.comparators.columns import Outcomes, compare_columns
 from shadowlane.comparators.sql import judgement
 from shadowlane.schemas import Prediction, ShadowComparison
 from shadowlane.schemas.columns import arrow_schema
@@ -102,10 +102,14 @@ def one_at_a_time(rule: Comparator, given: Sequence[Pair], of: Segments) -> list
 
 
 def by_columns(rule: Comparator, given: Sequence[Pair], of: Segments) -> list[Outcome]:
+    """By the columnar form, as rows."""
+    return list(map(Outcome, *(each.to_pylist() for each in columns(rule, given, of))))
+
+
+def columns(rule: Comparator, given: Sequence[Pair], of: Segments) -> Outcomes:
     """By the columnar form."""
     cohorts = pa.array([list(each.items()) for each in of], SEGMENTS)
-    found = compare_columns(rule, column([p for p, _ in given]), column([s for _, s in given]), cohorts)
-    return list(map(Outcome, *(each.to_pylist() for each in found)))
+    return compare_columns(rule, column([p for p, _ in given]), column([s for _, s in given]), cohorts)
 
 
 def by_duckdb(

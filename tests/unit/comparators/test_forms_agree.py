@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shadowlane.comparators import Comparator
+from shadowlane.comparators import Comparator, Outcome
 from shadowlane.comparators.columns import compare_columns
 from shadowlane.comparators.sql import judgement
 from shadowlane.errors import SettingsError
@@ -35,7 +35,9 @@ def test_columns_judge_as_one_pair_does(rule: Comparator, given_rows: Rows) -> N
     """Each row of the columnar form is what the one-pair form says, to the last bit."""
     given_pairs, segments = [pair for pair, _ in given_rows], [each for _, each in given_rows]
     expected = pairs.one_at_a_time(rule, given_pairs, segments)
-    assert pairs.by_columns(rule, given_pairs, segments) == expected
+    found = pairs.columns(rule, given_pairs, segments)
+    assert list(map(Outcome, *(each.to_pylist() for each in found))) == expected
+    assert found.is_disagreement.to_pylist() == [each.is_disagreement for each in expected]
 
 
 @settings(max_examples=300, deadline=None)
