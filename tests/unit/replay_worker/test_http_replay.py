@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from time import monotonic
 from typing import Any, Literal
 
 import pytest
@@ -174,6 +175,18 @@ def test_a_batch_is_one_request_and_a_few_alone_for_the_clock(
     assert [seen.rows for seen in server.script.seen] == [20, 1]
     server.script.faults.append(status(500))
     assert scores(run(host, 20)) == [2.0 * row for row in range(20)]
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_waiting_to_ask_again_is_no_latency(server: InferenceServer, hosts: Any, concurrency: int) -> None:
+    """The second that the server asked for is in no request's time."""
+    host = hosts("none", concurrency=concurrency)
+    server.script.faults.append(status(429, Retry_After="1"))
+    begun = monotonic()
+    answered = run(host, 2)
+    elapsed = monotonic() - begun
+    assert scores(answered) == [0.0, 2.0]
+    assert elapsed - max(answered.answers.column("latency_ms").to_pylist()) / 1000 > 1
 
 
 def test_the_models_process_gets_the_headers_and_nothing_else_of_ours(

@@ -18,7 +18,7 @@ from shadowlane.replay_worker._answers import ANSWERS, no_answers, numbers
 from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker.isolation._gpu import Gpu, find_gpu
 from shadowlane.replay_worker.isolation._progress import PREPARING, READING, TOGETHER
-from shadowlane.replay_worker.isolation._timing import Taken, timed, timed_in_thread
+from shadowlane.replay_worker.isolation._timing import Taken, as_told, timed, timed_in_thread
 from shadowlane.replay_worker.models import LoadedModel
 from shadowlane.replay_worker.models._call_errors import CallError, UnavailableError
 from shadowlane.schemas import Failure
@@ -88,9 +88,9 @@ class Runner:
         self._on_row, self._on_beat = on_row, on_beat
         self._calls = 0
         self._wait = model.wait if type(model).wait is not LoadedModel.wait else None
-        self._one = timed(model.one, self._wait)
-        self._many = timed(model.many, self._wait)
+        self._single = model.single if type(model).single is not LoadedModel.single else None
         self._gpu: Gpu | None = None
+        self._set_clocks()
         self._pool = ThreadPoolExecutor(model.concurrency) if model.concurrency > 1 else None
 
     @property
@@ -157,7 +157,7 @@ class Runner:
     def _at_once(self, inputs: Any, rows: int, pool: ThreadPoolExecutor) -> Iterator[Chunk]:
         """Several at a time, for a model that waits for others; each is timed in its thread."""
         self._on_row(TOGETHER)
-        ask = timed_in_thread(self._model.one)
+        ask = self._cut_out(self._told(timed_in_thread(self._model.one)))
         rest, unavailable, limit = iter(range(rows)), None, 2 * self._model.concurrency
         waiting: dict[Future[Taken], int] = {}
         calls, begun = _Calls(), perf_counter_ns()
@@ -242,8 +242,20 @@ class Runner:
         if self._gpu is None:
             self._gpu = find_gpu()
             if self._gpu is not None:
-                self._one = timed(self._model.one, self._wait, self._gpu)
-                self._many = timed(self._model.many, self._wait, self._gpu)
+                self._set_clocks()
+
+    def _set_clocks(self) -> None:
+        self._many = self._told(timed(self._model.many, self._wait, self._gpu))
+        self._one = self._cut_out(self._told(timed(self._model.one, self._wait, self._gpu)))
+
+    def _cut_out(self, ask: Callable[..., Taken]) -> Callable[..., Taken]:
+        """Ask about one request, cut out of the inputs beforehand where that costs something."""
+        single = self._single
+        return ask if single is None else lambda inputs, row: ask(*single(inputs, row))
+
+    def _told(self, call: Callable[..., Taken]) -> Callable[..., Taken]:
+        """With the time that the model says, for one that does."""
+        return call if type(self._model).took is LoadedModel.took else as_told(call, self._model.took)
 
     def _check_gpu(self) -> None:
         """After a failure: a GPU that one call has broken fails all later ones of the process, too.
