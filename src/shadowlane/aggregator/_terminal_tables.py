@@ -110,7 +110,7 @@ def errors(report: Report) -> Iterable[RenderableType]:
 
 
 def error_groups(title: str, groups: Sequence[ErrorGroup]) -> RenderableType:
-    """The errors of one shadow and run, by what was said; each with the place of its latest request."""
+    """The errors of one shadow and run, by what was said; each with partition and offset of its latest."""
     table = new_table(
         title,
         ("requests", "right"),
@@ -118,7 +118,7 @@ def error_groups(title: str, groups: Sequence[ErrorGroup]) -> RenderableType:
         ("error", "left"),
         ("message", "left"),
         ("last seen", "left"),
-        ("latest request", "left"),
+        ("at", "left"),
     )
     for each in groups:
         table.add_row(
@@ -127,7 +127,7 @@ def error_groups(title: str, groups: Sequence[ErrorGroup]) -> RenderableType:
             Text(_values.visible(each.error_type, 30)),
             Text(_values.visible(each.message)),
             f"{each.last_seen:%Y-%m-%d %H:%M}",
-            Text(_values.visible(str(each.example))),
+            f"[{each.example.partition}]@{each.example.offset}",
         )
         if each.compared_since:
             table.add_row("", "", "", Text(f"{each.compared_since:,} compared since", "green"))

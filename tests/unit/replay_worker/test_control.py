@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -65,7 +66,7 @@ def source(name: str) -> ModelSource:
 
 def plan(shadow: str, **changes: Any) -> WorkerPlan:
     """Replay `fraud` on one of the models above, in this process where nothing else is said."""
-    settings = {"isolation": NONE, "comparator": Comparator.parse("score:0.01")} | changes
+    settings: dict[str, Any] = {"isolation": NONE, "comparator": Comparator.parse("score:0.01")} | changes
     return WorkerPlan(Target("fraud", "next", "2"), source(shadow), **settings)
 
 
@@ -210,9 +211,10 @@ class Slow:
     """A model's host that answers when it is let, and only so many requests of a batch."""
 
     names: Sequence[str] = ()
-    wants_context, restarts = False, 0
+    wants_context, restarts, gpu_memory_mb = False, 0, None
 
     def __init__(self, host: ModelHost, most: int = 10**9) -> None:
+        self.denied: Counter[str] = Counter()
         self.may_answer, self.most = Event(), most
         self._host = host
 
