@@ -97,9 +97,10 @@ def replay(settings: KafkaSettings, until: int, plan: WorkerPlan = PLAN, worker_
 
 
 def land(settings: KafkaSettings, lake: Path) -> dict[str, int]:
-    """Run an aggregator until it has caught up."""
+    """Run an aggregator until it has caught up; the workers' own entries are tested elsewhere."""
     plan = AggregatorPlan(str(lake), until_caught_up=True)
-    return run_aggregator(plan, settings, stop=Event()).rows
+    landed = run_aggregator(plan, settings, stop=Event()).rows
+    return {table: count for table, count in landed.items() if table != "ledger"}
 
 
 def test_each_request_becomes_one_comparison_or_one_error(
