@@ -51,6 +51,9 @@ class ShadowOptions:
     max_error_ratio: Annotated[
         float, typer.Option(help="Stop when a larger share of requests fails (1: never).")
     ] = 0.5
+    max_consecutive_errors: Annotated[
+        int, typer.Option(min=0, help="Stop when so many requests in a row fail (0: never).")
+    ] = 500
 
     def source(self) -> ModelSource:
         """Where the shadow comes from."""
@@ -70,7 +73,7 @@ class ShadowOptions:
         return replay.WorkerPlan(
             target=replay.Target(self.model, self.shadow, self.shadow_version, run),
             source=self.source(),
-            ceiling=replay.ErrorCeiling(self.max_error_ratio),
+            ceiling=replay.ErrorCeiling(self.max_error_ratio, consecutive=self.max_consecutive_errors),
             batch=self.batch,
             batch_size=self.batch_size,
             start="latest" if start == "latest" else "earliest",

@@ -9,6 +9,7 @@ import typer
 
 from shadowlane.cli._comparing_options import ComparingOptions
 from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
+from shadowlane.cli._group_options import GroupOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._health_options import HealthOptions
 from shadowlane.cli._options import BootstrapServers, Config, Run, settings
@@ -23,6 +24,7 @@ from shadowlane.process import stopped_by_signals
     primary=PrimaryOptions,
     control=ControlOptions,
     health=HealthOptions,
+    group=GroupOptions,
 )
 def worker(
     *,
@@ -31,11 +33,9 @@ def worker(
     primary: PrimaryOptions,
     control: ControlOptions,
     health: HealthOptions,
+    group: GroupOptions,
     run: Run = "live",
     processes: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
-    latest: Annotated[
-        bool, typer.Option("--latest", help="Where no offsets are committed, start with new requests only.")
-    ] = False,
     worker_id: Annotated[
         str | None,
         typer.Option(
@@ -55,7 +55,7 @@ def worker(
 
     if worker_id and processes > 1:
         raise SettingsError("--worker-id names one worker; with --processes, ids are made from the host")
-    plan = shadow.plan(run, start="latest" if latest else "earliest")
+    plan = group.applied_to(shadow.plan(run))
     plan = comparing.applied_to(plan, config)
     plan = replace(plan, primary=primary.source(), control=control.value(primary.source()))
     kafka = settings(bootstrap_servers, config=config).kafka
