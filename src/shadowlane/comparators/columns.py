@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shadowlane.comparators._comparator import Comparator
-from shadowlane.comparators._ignored import IGNORED, Ignored
+from shadowlane.comparators._ignored import Ignored
 from shadowlane.comparators._measures import MEASURES, Arithmetic
 from shadowlane.comparators._rules import (
     LabelRule,
@@ -37,11 +37,8 @@ class Outcomes(NamedTuple):
     agreement: pa.BooleanArray
     difference: pa.DoubleArray
     comparator: pa.StringArray
-
-    @property
-    def is_disagreement(self) -> pa.BooleanArray:
-        """Neither agreement nor ignored."""
-        return pc.invert(pc.or_(self.agreement, pc.starts_with(self.comparator, IGNORED)))
+    #: Neither agreement nor ignored.
+    is_disagreement: pa.BooleanArray
 
 
 def compare_columns(
@@ -55,7 +52,8 @@ def compare_columns(
         rule = None if comparator.ignored else _rule_of_all(comparator, primary, shadow)
         if rule is not None:
             names = pa.repeat(pa.scalar(rule.name, pa.string()), len(primary))
-            return _outcomes(_judge(rule, primary, shadow), names)
+            agreement, difference = _judge(rule, primary, shadow)
+            return _outcomes(agreement, difference, names, ~agreement)
         return _compare_apart(comparator, primary, shadow, segments)
 
 
@@ -97,7 +95,9 @@ def _compare_apart(
             which[here] = len(names)
             names.append(rule.name)
             is_open = which == 0
-    return _outcomes((agreement, difference), pa.array(names, pa.string()).take(pa.array(which)))
+    is_ignored = (which > 0) & (which <= len(comparator.ignored))
+    recorded = pa.array(names, pa.string()).take(pa.array(which))
+    return _outcomes(agreement, difference, recorded, ~(agreement | is_ignored))
 
 
 def _present(rule: Rule, primary: pa.StructArray, shadow: pa.StructArray) -> Array:
@@ -231,16 +231,17 @@ def _each(judged: Any) -> Judged:
     )
 
 
-def _outcomes(judged: Judged, names: pa.StringArray) -> Outcomes:
+def _outcomes(agreement: Array, difference: Array, names: pa.StringArray, is_disagreement: Array) -> Outcomes:
     """As Arrow's own, without `pa.array`, which looks for pandas at each call."""
-    agreement, difference = judged
     rows, is_number = len(agreement), np.isfinite(difference)
     present = None if is_number.all() else _bits(is_number)
-    return Outcomes(
-        pa.Array.from_buffers(pa.bool_(), rows, [None, _bits(agreement)]),
-        pa.Array.from_buffers(pa.float64(), rows, [present, pa.py_buffer(np.ascontiguousarray(difference))]),
-        names,
-    )
+    numbers = [present, pa.py_buffer(np.ascontiguousarray(difference))]
+    differences = pa.Array.from_buffers(pa.float64(), rows, numbers)
+    return Outcomes(_booleans(agreement), differences, names, _booleans(is_disagreement))
+
+
+def _booleans(truths: Array) -> pa.BooleanArray:
+    return pa.Array.from_buffers(pa.bool_(), len(truths), [None, _bits(truths)])
 
 
 def _bits(truths: Array) -> pa.Buffer:

@@ -103,7 +103,7 @@ def one_at_a_time(rule: Comparator, given: Sequence[Pair], of: Segments) -> list
 
 def by_columns(rule: Comparator, given: Sequence[Pair], of: Segments) -> list[Outcome]:
     """By the columnar form, as rows."""
-    return list(map(Outcome, *(each.to_pylist() for each in columns(rule, given, of))))
+    return list(map(Outcome, *(each.to_pylist() for each in columns(rule, given, of)[:3])))
 
 
 def columns(rule: Comparator, given: Sequence[Pair], of: Segments) -> Outcomes:

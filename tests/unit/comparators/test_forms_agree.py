@@ -36,7 +36,7 @@ def test_columns_judge_as_one_pair_does(rule: Comparator, given_rows: Rows) -> N
     given_pairs, segments = [pair for pair, _ in given_rows], [each for _, each in given_rows]
     expected = pairs.one_at_a_time(rule, given_pairs, segments)
     found = pairs.columns(rule, given_pairs, segments)
-    assert list(map(Outcome, *(each.to_pylist() for each in found))) == expected
+    assert list(map(Outcome, *(each.to_pylist() for each in found[:3]))) == expected
     assert found.is_disagreement.to_pylist() == [each.is_disagreement for each in expected]
 
 

@@ -323,6 +323,19 @@ def test_a_closed_router_goes_on_answering(hook: MemoryHook) -> None:
     assert hook.comparisons == []
 
 
+def test_ignored_pairs_are_compared_and_no_disagreement(hook: MemoryHook) -> None:
+    """By the request's segment, as a replay worker has it; their features stay in the service."""
+    requests: list[dict[str, Any]] = [
+        {"features": {"a": 1.5}, "segments": {"traffic": traffic}} for traffic in ("synthetic", "real")
+    ]
+    mirrored(hook, requests, comparator=Comparator.of(["auto"], ["segment.traffic=synthetic"]))
+    found = {each.segments["traffic"]: each for each in hook.comparisons}
+    ignored = found["synthetic"]
+    assert (ignored.agreement, ignored.difference) == (False, None)
+    assert (ignored.comparator, ignored.features) == ("ignored:segment.traffic=synthetic", None)
+    assert (found["real"].comparator, found["real"].features is None) == ("score:0.05", False)
+
+
 class Broken(Comparator):
     """A rule that cannot be applied."""
 
