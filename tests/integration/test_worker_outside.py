@@ -30,11 +30,13 @@ from tests_support import request
 pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds child processes in /proc")
 
 MODEL = """
-import time
+import logging, time
 from pathlib import Path
 
 while not Path("may-load").exists():
     time.sleep(0.05)
+
+logging.getLogger("outside_model").info("loaded")
 
 def predict(features):
     time.sleep(0.002)
@@ -197,6 +199,8 @@ def test_a_worker_is_ready_when_it_replays_and_counts_what_it_does(
     assert {"partition", "offset", "stage", "worker"} <= fault.keys()
     replaying = [line for line in lines if " replays fraud on s" in line["message"]]
     assert {(line["model"], line["shadow"], line["run"]) for line in replaying} == {("fraud", "s", "live")}
+    (of_the_model,) = [line for line in lines if line["logger"] == "outside_model"]
+    assert (of_the_model["message"], of_the_model["worker"]) == ("loaded", fault["worker"])
     assert "no history" not in json.dumps(lines)
 
 

@@ -19,6 +19,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from shadowlane import logs
 from shadowlane.errors import ModelError
 from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker._plan import ModelSource
@@ -52,6 +53,7 @@ def main(line: int, progress: int, parent: int) -> None:
     channel, marker = Channel(end), Marker(progress)
     os.register_at_fork(after_in_child=channel.close)  # a copy of this process has nothing to say
     setup, _ = channel.receive()
+    logs.configure(logs.LogSettings(**setup["log"]))
     sys.path[:] = setup["path"]
     limits = setup["isolation"]
     try:
@@ -154,9 +156,6 @@ def _limit_memory(limit: int) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
     try:
         main(*map(int, sys.argv[1:]))
     except ChannelError:  # the replay hung up

@@ -19,6 +19,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from shadowlane import logs
 from shadowlane.errors import ModelError
 from shadowlane.replay_worker._plan import Isolation, ModelSource
 from shadowlane.replay_worker.isolation import _said
@@ -176,6 +177,7 @@ class ModelProcess:
     def _load(self, source: ModelSource, abandon: Callable[[], bool], *, batch: bool) -> None:
         isolation = asdict(self._isolation) | {"scratch": self._scratch}
         setup = {"source": asdict(source), "isolation": isolation, "batch": batch, "path": sys.path}
+        setup["log"] = asdict(logs.current())
         try:
             self._channel.send(setup)
             self._wait_for_load(source.uri, monotonic() + self._isolation.load_seconds, abandon)
