@@ -6,6 +6,7 @@ Of a request's errors the last one counts, as in the report. Messages that diffe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -24,6 +25,8 @@ from shadowlane.kafka import TopicNames, read_to_end
 from shadowlane.schemas import ShadowError
 from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 from shadowlane.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_MESSAGE = 200
@@ -136,6 +139,8 @@ def errors_in_lake(lake: str | Path, chosen: ErrorFilter) -> tuple[ErrorGroup, .
         LakeError: the lake cannot be read.
     """
     with open_lake(lake, Everything(chosen.model)) as tables:
+        if tables.versions[ERRORS.name] is None:
+            log.warning("the lake %s has no table of errors: nothing has landed there yet", lake)
         tables.load(ERRORS.name, _ERROR, {})
         tables.load(COMPARISONS.name, _COMPARED, {})
         tables.rows(_LAST, _which(chosen))

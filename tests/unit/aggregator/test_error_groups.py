@@ -119,10 +119,13 @@ def test_errors_are_listed_by_what_is_asked_for(
     assert sum(each.requests for each in groups) == len(places)
 
 
-def test_a_lake_without_errors_has_none(tmp_path: Path) -> None:
-    """Neither has one that is not there yet."""
+def test_a_lake_without_errors_has_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither has one that is not there yet: but that is said, lest a wrong folder looks like good news."""
+    land(tmp_path / "lake", errors=[error(1)])
+    assert listed(tmp_path / "lake", ErrorFilter(run="march")) == ()
+    assert not caplog.messages
     assert listed(tmp_path / "nowhere") == ()
-    assert listed(land(tmp_path / "lake", [comparison(1)])) == ()
+    assert "nowhere has no table of errors" in caplog.messages[0]
 
 
 def test_a_model_that_cannot_be_a_name_is_refused(tmp_path: Path) -> None:
