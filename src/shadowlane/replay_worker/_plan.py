@@ -79,6 +79,19 @@ class Isolation:
     deny_network: bool = False
     deny_writes: bool = False
 
+    def __post_init__(self) -> None:
+        for name, seconds in (("call", self.call_seconds), ("load", self.load_seconds)):
+            if not seconds > 0:
+                raise SettingsError(f"--{name}-seconds {seconds:g}: use more than 0")
+        limits = (self.memory_bytes, self.recycle_requests, self.recycle_bytes)
+        if any(limit is not None and limit <= 0 for limit in limits):
+            raise SettingsError("a limit on the model's process of 0 or less: use more, or leave it out")
+        if self.kind == "none" and (any(limits) or self.deny_network or self.deny_writes):
+            raise SettingsError(
+                "--isolation none puts the model into the worker's own process, which cannot be limited, "
+                "replaced or denied anything: leave it out, or the limits"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class ErrorCeiling:

@@ -128,7 +128,7 @@ class Isolated:
                 if said is not None and self._take(task, job, *said, is_cut=is_cut):
                     return
             except NonsenseError as error:
-                raise process.nonsense(str(error)) from None
+                raise process.nonsense(f"said what cannot be: {error}") from None
             if give_up():
                 self.close()
                 raise _LeftError
