@@ -1,0 +1,103 @@
+"""The examples for Kubernetes and Grafana name what there is: options, paths, the group and the metrics."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+
+from shadowlane.cli._app import app
+from shadowlane.replay_worker import ModelSource, Target, WorkerPlan
+from shadowlane.replay_worker._metrics import METRICS
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+TARGET = Target("fraud", "boosting-2")
+
+
+@pytest.fixture(scope="module")
+def manifests() -> dict[str, Any]:
+    """The manifests by their kind."""
+    files = (DEPLOY / "kubernetes").glob("*.yaml")
+    documents = [each for file in files for each in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
+    return {each["kind"]: each for each in documents}
+
+
+@pytest.fixture(scope="module")
+def pod(manifests: dict[str, Any]) -> dict[str, Any]:
+    """The worker's pod."""
+    spec: dict[str, Any] = manifests["Deployment"]["spec"]["template"]["spec"]
+    return spec
+
+
+def test_the_manifests_are_of_the_versions_that_are_served(manifests: dict[str, Any]) -> None:
+    """Each kind under its stable group and version, KEDA's under its only one."""
+    assert {kind: each["apiVersion"] for kind, each in manifests.items()} == {
+        "Deployment": "apps/v1",
+        "PodDisruptionBudget": "policy/v1",
+        "ScaledObject": "keda.sh/v1alpha1",
+    }
+    name = manifests["Deployment"]["metadata"]["name"]
+    assert manifests["ScaledObject"]["spec"]["scaleTargetRef"]["name"] == name
+
+
+def test_the_worker_is_started_with_options_that_there_are(pod: dict[str, Any]) -> None:
+    """The command line takes each argument and each SHADOWLANE_ variable of the example."""
+    (container,) = pod["containers"]
+    command, *options = container["args"]
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    parameters = commands[command].params
+    known = {name for parameter in parameters for name in parameter.opts}
+    assert {option.partition("=")[0] for option in options} <= known
+    variables = {str(each.envvar) for each in parameters} | {"SHADOWLANE_LOG_FORMAT"}
+    given = {each["name"] for each in container["env"]} - {"POD_NAME"}
+    assert given <= variables
+
+
+def test_the_probes_ask_for_what_is_answered(pod: dict[str, Any]) -> None:
+    """Alive and ready, at the port that the worker is told to open to the outside."""
+    (container,) = pod["containers"]
+    env = {each["name"]: each.get("value") for each in container["env"]}
+    assert container["livenessProbe"]["httpGet"] == {"path": "/livez", "port": "health"}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}
+    assert container["ports"] == [
+        {"name": "health", "containerPort": int(str(env["SHADOWLANE_HEALTH_PORT"]))}
+    ]
+    assert env["SHADOWLANE_HEALTH_HOST"] == "0.0.0.0"  # noqa: S104 - probes come from outside the pod
+
+
+def test_a_pod_outlives_its_workers_grace(pod: dict[str, Any]) -> None:
+    """Or Kubernetes would kill it before it has left the group."""
+    plan = WorkerPlan(TARGET, ModelSource("python:models:predict"))
+    assert pod["terminationGracePeriodSeconds"] >= plan.grace_seconds + 10
+
+
+def test_the_scaler_looks_at_the_workers_own_group(manifests: dict[str, Any]) -> None:
+    """The group is made from the model, the shadow and the run; one lag a partition is none."""
+    (trigger,) = manifests["ScaledObject"]["spec"]["triggers"]
+    metadata = trigger["metadata"]
+    assert metadata["consumerGroup"] == TARGET.group
+    assert int(metadata["activationLagThreshold"]) > manifests["ScaledObject"]["spec"]["maxReplicaCount"]
+    assert all(isinstance(value, str) for value in metadata.values())
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
+    """Each name in each expression, and each label that it is added up by."""
+    dashboard = json.loads((DEPLOY / "grafana" / "workers.json").read_text(encoding="utf-8"))
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    queries += [each["query"] for each in dashboard["templating"]["list"] if each["type"] == "query"]
+    known = {metric.name: metric for metric in METRICS}
+    assert len(queries) > 10
+    for query in queries:
+        names = set(re.findall(r"shadowlane_\w+", query))
+        metrics = {known.get(name) or known[re.sub("_(bucket|sum|count)$", "", name)] for name in names}
+        assert metrics, query
+        added_by = {label for labels in re.findall(r"by \(([^)]*)\)", query) for label in labels.split(", ")}
+        for metric in metrics:
+            assert added_by - {"le"} <= {"model", "shadow", "run", *metric.labels}, query
+            assert ("_bucket" in query) <= (metric.kind == "histogram")
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
