@@ -31,7 +31,7 @@ def predictions(column: pa.StructArray) -> list[Prediction]:
     return [Prediction(**each) for each in column.to_pylist()]
 
 
-def asked(model: LoadedModel, batch: FeatureBatch) -> list[Prediction]:
+def asked(model: LoadedModel, batch: FeatureBatch, tolerance: float = 1e-9) -> list[Prediction]:
     """What the model answers to a batch, once it has answered the same to each request alone."""
     inputs, rows = model.prepare(batch), range(len(batch))
     together = predictions(model.read_many(model.many(inputs), len(batch)))
@@ -39,7 +39,7 @@ def asked(model: LoadedModel, batch: FeatureBatch) -> list[Prediction]:
     in_place = [model.one(inputs, row) for row in rows]
     prepared_alone = [model.one(model.prepare(batch.take([row])), 0) for row in rows]
     for answers in (cut_out, in_place, prepared_alone):
-        same(predictions(model.read_each(answers)), together)
+        same(predictions(model.read_each(answers)), together, tolerance)
     return together
 
 

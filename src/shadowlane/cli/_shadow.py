@@ -21,28 +21,7 @@ class ShadowOptions:
 
     model: Model
     shadow: Shadow
-    load: Annotated[
-        str,
-        typer.Option(
-            help="Where the shadow model is: python:package.module:attribute, or sklearn:model.joblib.",
-            rich_help_panel=_MODEL,
-        ),
-    ]
     shadow_version: Annotated[str, typer.Option(help="The shadow's version.", rich_help_panel=_MODEL)] = ""
-    features: Annotated[
-        str,
-        typer.Option(
-            help="The features in the model's order, with commas, where it does not name them.",
-            rich_help_panel=_MODEL,
-        ),
-    ] = ""
-    allow_pickle: Annotated[
-        bool,
-        typer.Option("--allow-pickle", help="Load a pickle, which runs its code.", rich_help_panel=_MODEL),
-    ] = False
-    sha256: Annotated[str | None, typer.Option(help="The model file's sha256.", rich_help_panel=_MODEL)] = (
-        None
-    )
     batch: Annotated[
         bool,
         typer.Option("--batch", help="Ask the model about many requests at once; latencies are amortized."),
@@ -55,24 +34,13 @@ class ShadowOptions:
         int, typer.Option(min=0, help="Stop when so many requests in a row fail (0: never).")
     ] = 500
 
-    def source(self) -> ModelSource:
-        """Where the shadow comes from."""
-        from shadowlane.replay_worker import ModelSource  # noqa: PLC0415 - its packages come with an extra
-
-        return ModelSource(
-            self.load,
-            features=tuple(filter(None, self.features.split(","))),
-            allow_pickle=self.allow_pickle,
-            sha256=self.sha256,
-        )
-
-    def plan(self, run: Run, *, start: str = "earliest") -> WorkerPlan:
+    def plan(self, run: Run, source: ModelSource, *, start: str = "earliest") -> WorkerPlan:
         """All that a worker needs to know, for a run of this name."""
         from shadowlane import replay_worker as replay  # noqa: PLC0415 - its packages come with an extra
 
         return replay.WorkerPlan(
             target=replay.Target(self.model, self.shadow, self.shadow_version, run),
-            source=self.source(),
+            source=source,
             ceiling=replay.ErrorCeiling(self.max_error_ratio, consecutive=self.max_consecutive_errors),
             batch=self.batch,
             batch_size=self.batch_size,

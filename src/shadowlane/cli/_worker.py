@@ -12,6 +12,7 @@ from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
 from shadowlane.cli._group_options import GroupOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._health_options import HealthOptions
+from shadowlane.cli._model_options import ModelOptions
 from shadowlane.cli._options import BootstrapServers, Config, Run, settings
 from shadowlane.cli._shadow import ShadowOptions
 from shadowlane.errors import SettingsError
@@ -20,6 +21,7 @@ from shadowlane.process import stopped_by_signals
 
 @with_options(
     shadow=ShadowOptions,
+    loading=ModelOptions,
     comparing=ComparingOptions,
     primary=PrimaryOptions,
     control=ControlOptions,
@@ -29,6 +31,7 @@ from shadowlane.process import stopped_by_signals
 def worker(
     *,
     shadow: ShadowOptions,
+    loading: ModelOptions,
     comparing: ComparingOptions,
     primary: PrimaryOptions,
     control: ControlOptions,
@@ -55,7 +58,7 @@ def worker(
 
     if worker_id and processes > 1:
         raise SettingsError("--worker-id names one worker; with --processes, ids are made from the host")
-    plan = group.applied_to(shadow.plan(run))
+    plan = group.applied_to(shadow.plan(run, loading.source()))
     plan = comparing.applied_to(plan, config)
     plan = replace(plan, primary=primary.source(), control=control.value(primary.source()))
     kafka = settings(bootstrap_servers, config=config).kafka

@@ -142,15 +142,15 @@ def folder_digest(folder: Path) -> str:
 
 
 def _columns(schema: Any) -> list[Column]:
-    """The signature's columns; none where there is no signature, or only one matrix without names.
+    """The signature's columns; none where there is no signature, or one that names none.
 
     Raises:
         ModelError: it takes named tensors, or a type that no feature has.
     """
-    if schema is None or schema.is_tensor_spec():
-        if schema is not None and schema.has_input_names():
-            raise ModelError("the model takes tensors with names: ask it in a python: model")
+    if schema is None or not schema.has_input_names():
         return []
+    if schema.is_tensor_spec():
+        raise ModelError("the model takes tensors with names: ask it in a python: model")
     return [Column(str(each.name), _type_of(each), each.required) for each in schema.inputs]
 
 
@@ -159,7 +159,7 @@ def _form(schema: Any, columns: Sequence[Column], names: Sequence[str], source: 
     if columns:
         rows = form_of("pandas", names)
         return Form(lambda batch: _frame(batch, columns), rows.single, rows.alone)
-    if schema is None:
+    if schema is None or not schema.is_tensor_spec():
         return form_of(source.input or "pandas", names)
     if source.input not in (None, "numpy"):
         raise ModelError(f"input {source.input!r}: the model's signature is a matrix; it takes numpy")

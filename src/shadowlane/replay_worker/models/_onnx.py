@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from shadowlane.errors import ModelError
-from shadowlane.replay_worker._answers import predictions_of
+from shadowlane.replay_worker._answers import numbers, predictions_of
 from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker._plan import ModelSource
 from shadowlane.replay_worker.models._estimators import likeliest
 from shadowlane.replay_worker.models._extras import imported, read_pinned
 from shadowlane.replay_worker.models._inputs import matrix_of
-from shadowlane.replay_worker.models._outputs import class_text, labels, of_array
+from shadowlane.replay_worker.models._outputs import class_text, labels, of_array, vectors
 from shadowlane.replay_worker.models._protocol import LoadedModel
 
 _PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")
@@ -189,9 +189,9 @@ class _Outputs:
         if "sureness" in parts:
             columns["score"] = _highest(parts["sureness"])
         if "score" in parts:
-            columns["score"] = of_array(parts["score"].reshape(-1).astype(np.float64)).field("score")
+            columns["score"] = _floats(parts["score"].reshape(-1))
         if "vector" in parts:
-            columns["vector"] = of_array(np.atleast_2d(parts["vector"])).field("vector")
+            columns["vector"] = vectors(parts["vector"].reshape(len(parts["vector"]), -1))
         return predictions_of(len(next(iter(columns.values()))), **columns)
 
 
@@ -285,7 +285,11 @@ def _read_only(found: Any) -> pa.StructArray:
 def _highest(found: Any) -> pa.Array:
     """How sure the model is of its label."""
     table = _matrix(found) if isinstance(found, list) else found.reshape(len(found), -1)
-    return of_array(table.max(axis=1).astype(np.float64)).field("score")
+    return _floats(table.max(axis=1))
+
+
+def _floats(values: np.ndarray[Any, Any]) -> pa.Array:
+    return numbers(values.astype(np.float64))
 
 
 def _matrix(rows: Sequence[dict[Any, float]]) -> np.ndarray[Any, Any]:
