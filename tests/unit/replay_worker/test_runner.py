@@ -8,12 +8,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from shadowlane.replay_worker import FeatureBatch
+from shadowlane.replay_worker import FeatureBatch, ModelSource
 from shadowlane.replay_worker._answers import in_order
 from shadowlane.replay_worker.isolation._runner import Runner
 from shadowlane.replay_worker.models._python import PythonModel
 from shadowlane.schemas import Failure, ProductionRequest
 from shadowlane.schemas.columns import arrow_schema
+
+SOURCE = ModelSource("python:here:it")
 
 
 class Panic(BaseException):
@@ -66,7 +68,7 @@ def run(runner: Runner, features: FeatureBatch) -> tuple[list[dict[str, Any]], l
 @pytest.mark.parametrize("together", [False, True])
 def test_each_request_gets_an_answer_or_a_failure(together: bool) -> None:
     """Whatever the model raises is the failure of the request that caused it, and of no other."""
-    answers, failures = run(Runner(PythonModel(Faulty()), batch=together), batch(8))
+    answers, failures = run(Runner(PythonModel(Faulty(), SOURCE), batch=together), batch(8))
     assert [answer["row"] for answer in answers] == [0, 6, 7]
     assert [answer["prediction"]["score"] for answer in answers] == [0.0, 0.6, 0.7]
     assert {row: failure.error_type for row, failure in failures} == {
@@ -77,7 +79,7 @@ def test_each_request_gets_an_answer_or_a_failure(together: bool) -> None:
 
 def test_the_first_calls_are_marked_as_warm_up() -> None:
     """Ten calls after a load are warm-up, those after it are timed alone."""
-    runner = Runner(PythonModel(lambda features: features["n"]))
+    runner = Runner(PythonModel(lambda features: features["n"], SOURCE))
     first, _ = run(runner, batch(8))
     second, _ = run(runner, batch(8))
     assert [answer["basis"] for answer in [*first, *second]] == ["warmup"] * 10 + ["single"] * 6
@@ -86,7 +88,7 @@ def test_the_first_calls_are_marked_as_warm_up() -> None:
 def test_a_batch_is_amortized_but_for_a_sample() -> None:
     """In batch mode one request in a hundred is timed alone; the rest share the call's time."""
     model: Callable[[dict[str, Any]], object] = lambda features: features["n"]  # noqa: E731
-    runner = Runner(PythonModel(model), batch=True)
+    runner = Runner(PythonModel(model, SOURCE), batch=True)
     first, _ = run(runner, batch(250))
     assert {answer["basis"] for answer in first} == {"warmup"}
     for _ in range(4):
@@ -100,7 +102,7 @@ def test_a_batch_is_amortized_but_for_a_sample() -> None:
 
 def test_features_that_cannot_be_prepared_fail_each_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault before the model is asked is every request's failure, and nothing is lost."""
-    broken = PythonModel(Faulty())
+    broken = PythonModel(Faulty(), SOURCE)
     monkeypatch.setattr(broken, "prepare", lambda _features: 1 // 0)
     answers, failures = run(Runner(broken), batch(3))
     assert not answers

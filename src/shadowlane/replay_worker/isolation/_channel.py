@@ -120,6 +120,8 @@ def _columns(data: bytearray, schema: pa.Schema | None) -> pa.RecordBatch:
     with pa.ipc.open_stream(pa.py_buffer(data)) as reader:
         if schema is not None and not reader.schema.equals(schema):
             raise ValueError("the columns are others than they must be")
-        batch = reader.read_next_batch()
+        batch = next(reader, None)
+    if batch is None:
+        raise ValueError("no columns where there must be some")
     batch.validate(full=True)
     return batch

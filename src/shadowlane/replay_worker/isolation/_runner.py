@@ -130,7 +130,6 @@ class Runner:
                 return
             except BaseException as error:
                 calls.failed(row, error)
-            self._calls += 1
             yield self._chunk(calls)
 
     def _each(self, inputs: Any, rows: Sequence[int]) -> Iterator[Chunk]:
@@ -212,15 +211,22 @@ class Runner:
         """The calls' answers as columns; one that has no form as a prediction is a failure."""
         self._on_row(READING)  # an answer's own code may run while it is read: whose it was is open then
         done = calls.done
-        is_warm = np.arange(len(done)) + self._calls >= WARM_UP_CALLS
-        self._calls += len(done) + len(calls.failures)
         rows = np.fromiter((row for row, _ in done), np.int64, len(done))
+        is_warm = self._is_warm(rows, [row for row, _ in calls.failures])
         took = np.array([taken[1:] for _, taken in done], np.float64).reshape(len(done), _FIGURES)
         predictions, kept = self._read(calls)
         if len(kept) < len(done):
             rows, is_warm, took = rows[kept], is_warm[kept], took[kept]
         basis = _BASES.take(numbers(is_warm.astype(np.int64)))
         return Chunk(_columns(rows, predictions, took, basis), calls.failures, calls.starved, unavailable)
+
+    def _is_warm(self, rows: np.ndarray[Any, Any], failed: list[int]) -> np.ndarray[Any, Any]:
+        """Which of these rows were asked after the first calls; one that failed was a call, too."""
+        before, self._calls = self._calls, self._calls + len(rows) + len(failed)
+        if before >= WARM_UP_CALLS:
+            return np.ones(len(rows), dtype=bool)
+        order = np.searchsorted(np.sort(np.concatenate([rows, np.array(failed, np.int64)])), rows)
+        return order + before >= WARM_UP_CALLS
 
     def _read(self, calls: _Calls) -> tuple[pa.StructArray, list[int]]:
         """The predictions in single answers, and of which calls; an answer that is none is a failure."""
