@@ -91,7 +91,9 @@ class Column:
             found = given
         elif given.null_count == len(given):
             found = pa.nulls(len(given), self.type)
-        elif pa.types.is_string(given.type) is pa.types.is_timestamp(self.type):
+        elif pa.types.is_string(given.type) is (
+            pa.types.is_string(self.type) or pa.types.is_timestamp(self.type)
+        ):
             found = self._cast(given)
         else:
             raise ModelError(f"feature {self.name!r} is {given.type}, and the model takes {self.type}")
@@ -105,6 +107,10 @@ class Column:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             # Not as its cause: Arrow names the value.
             raise ModelError(f"feature {self.name!r} is {given.type}, and not always {self.type}") from None
+
+
+def _comes_as_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_timestamp(kind))
 
 
 def _may_be_missing(kind: pa.DataType) -> bool:
