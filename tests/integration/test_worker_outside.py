@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -24,6 +24,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from shadowlane.aggregator import AggregatorPlan, run_aggregator
 from shadowlane.kafka import EmbeddedKafka, KafkaSettings, TopicNames, create_topics, default_specs
+from shadowlane.replay_worker import ModelSource, Target, WorkerPlan
+from shadowlane.replay_worker._source import LiveSource
 from shadowlane.schemas import Codec, ProductionRequest
 from tests_support import request
 
@@ -284,6 +286,30 @@ def in_the_lake(lake: Path) -> tuple[Counter[str], Counter[str]]:
     tables = ("comparisons", "errors")
     first, second = (Counter(worker for (worker,) in rows(lake, each, "worker_id")) for each in tables)
     return first, second
+
+
+def test_a_source_knows_what_waits_in_its_partitions(
+    settings: KafkaSettings, topics: TopicNames, producer_factory: Callable[..., Producer]
+) -> None:
+    """Nothing before the group has spoken; then what is not taken yet; and nothing for a spare member."""
+    publish(producer_factory(), topics, range(600))
+    plan = WorkerPlan(Target("fraud", "s"), ModelSource("python:outside_model:predict"))
+    with ExitStack() as stack:
+        sources = [LiveSource(plan, settings, topics.requests, Event()) for _ in range(4)]
+        for each in sources:
+            stack.callback(each.close)
+        assert [each.waiting() for each in sources] == [None] * 4
+
+        def waiting() -> list[tuple[int, int | None]]:
+            """Of each partition that somebody has, after each has taken a few of its messages."""
+            for each in sources:
+                each.take(7)
+            return sorted(one for each in sources for one in (each.waiting() or {}).items())
+
+        wait_until(lambda: [partition for partition, _ in waiting()] == [0, 1, 2])
+        wait_until(lambda: bool(waiting()) and {} in [each.waiting() for each in sources])
+        wait_until(lambda: 0 < sum(count or 0 for _, count in waiting()) < 600)
+        wait_until(lambda: waiting() == [(0, 0), (1, 0), (2, 0)])
 
 
 @pytest.mark.timeout(240)
