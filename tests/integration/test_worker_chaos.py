@@ -102,7 +102,7 @@ def workers(tmp_path: Path, settings: KafkaSettings) -> Iterator[Workers]:
 
 
 class Feed:
-    """Publishes requests in a steady stream; counts them."""
+    """Publishes requests in a steady stream, and counts them."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._producer, self._topic = make_producer(settings), TopicNames(settings.topic_prefix).requests
@@ -119,12 +119,12 @@ class Feed:
 
     @contextmanager
     def flowing(self) -> Iterator[None]:
-        """Requests come, a hundred at a time, until the block ends."""
+        """Requests come, fifty at a time, until the block ends."""
         over = Event()
 
         def flow() -> None:
             while not over.wait(0.4):
-                self.publish(100)
+                self.publish(50)
 
         source = Thread(target=flow)
         source.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from threading import Thread
 from time import monotonic
 from typing import Any
@@ -48,7 +48,7 @@ class Outbox:
         self._is_started = False
         self._start(_FIRST_START_TIMEOUT)
 
-    def send(self, results: Iterable[Outgoing], offsets: Sequence[TopicPartition], group: Any) -> None:
+    def send(self, results: Sequence[Outgoing], offsets: Sequence[TopicPartition], group: Any) -> None:
         """Send all of it and move the group's offsets, or nothing.
 
         Raises:
@@ -61,7 +61,8 @@ class Outbox:
         try:
             _transact(producer, results, offsets, group)
         except KafkaException as failure:
-            raise self._recover(failure, monotonic() - begun) from failure
+            topics = ", ".join(each.topic for each in results)
+            raise self._recover(failure, f"sending results to {topics}", monotonic() - begun) from failure
 
     def close(self) -> None:
         """Let go of the producer; nothing is under way between two calls of `send`."""
@@ -85,26 +86,27 @@ class Outbox:
             self._is_started = True
         return self._producer
 
-    def _recover(self, failure: KafkaException, seconds: float) -> KafkaFailedError:
+    def _recover(self, failure: KafkaException, doing: str, seconds: float) -> KafkaFailedError:
         """Abort where that is asked for; in doubt, never use this producer again.
 
         librdkafka speaks the older transaction protocol: after an error whose outcome is unknown,
         only a new producer's init_transactions settles what became of the transaction. What the old
         one still has in its queues, or sends late, bears an epoch that this has put an end to.
         """
-        error = to_error(failure.args[0], "sending results")
+        error = to_error(failure.args[0], doing)
         producer, self._producer = self._producer, None
         # A process that was paused for too long is fenced by the coordinator, which ended its transaction.
         if isinstance(error, FencedError):
             late = seconds >= _TRANSACTION_SECONDS
             return TransactionAbortedError(f"paused for {seconds:.0f} s: {error}") if late else error
-        if failure.args[0].txn_requires_abort() and producer is not None:
+        is_hopeless = isinstance(error, _HOPELESS)
+        if producer is not None and (failure.args[0].txn_requires_abort() or is_hopeless):
             try:
                 producer.abort_transaction(_TIMEOUT)  # throws away what is still in its queues
                 self._producer = producer
             except KafkaException as second:
                 log.warning("aborting a transaction: %s", to_error(second.args[0], "abort"))
-        if isinstance(error, _HOPELESS):
+        if is_hopeless:
             return error
         if moved_on(failure.args[0]):
             return MovedOnError("partitions moved to another worker; what was under way is done again")
@@ -127,7 +129,7 @@ def _make(settings: KafkaSettings, transactional_id: str) -> Producer:
 
 
 def _transact(
-    producer: Producer, results: Iterable[Outgoing], offsets: Sequence[TopicPartition], group: Any
+    producer: Producer, results: Sequence[Outgoing], offsets: Sequence[TopicPartition], group: Any
 ) -> None:
     producer.begin_transaction()
     for each in results:

@@ -23,6 +23,7 @@ from shadowlane.errors import (
     NotAuthorizedError,
     TopicMissingError,
 )
+from shadowlane.replay_worker._outbox import MovedOnError
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,14 @@ class Patience:
     def __init__(self, stop: Flag) -> None:
         self._stop = stop
         self._tries = 0
+
+    def bear(self, failure: KafkaFailedError) -> None:
+        """A batch was not sent: rest, but where only the group moved on."""
+        if isinstance(failure, MovedOnError):
+            log.info("%s", failure)
+            return
+        log.warning("%s", failure)
+        self.wait()
 
     def wait(self) -> None:
         """Rest; being told to stop ends it."""

@@ -15,7 +15,7 @@ from confluent_kafka import Message, TopicPartition
 from shadowlane.errors import BrokerUnreachableError, ModelError, TransactionAbortedError
 from shadowlane.kafka import TopicNames, require_topics
 from shadowlane.process import rare_collections
-from shadowlane.replay_worker._outbox import MovedOnError, Outbox
+from shadowlane.replay_worker._outbox import Outbox
 from shadowlane.replay_worker._patience import Patience
 from shadowlane.replay_worker._plan import WorkerPlan
 from shadowlane.replay_worker._records import Records
@@ -126,31 +126,22 @@ def run_loop(
             ran = monotonic()
             size = _next_size(outcome.taken, ran - started, plan.batch_size)
             taken, left = messages[: outcome.taken], messages[outcome.taken :]
+            if not taken:
+                log.warning("none of %d requests was settled in time; they are read again", len(messages))
+                source.go_back(messages)
+                patience.wait()
+                continue
             try:
-                if taken:
-                    outbox.send(
-                        records.outgoing(outcome, tally), source.offsets(taken, outcome), source.group()
-                    )
-            except MovedOnError as move:
-                log.info("%s", move)
-                records.aborted(outcome, tally, started, move)
+                outbox.send(records.outgoing(outcome, tally), source.offsets(taken, outcome), source.group())
+            except (TransactionAbortedError, BrokerUnreachableError) as failure:
+                records.aborted(outcome, tally, started, failure)
                 expect(inf)  # a broker that is away is no fault of the loop's
                 source.rewind(messages)
-                continue
-            except (TransactionAbortedError, BrokerUnreachableError) as failure:
-                log.warning("%s", failure)
-                records.aborted(outcome, tally, started, failure)
-                expect(inf)
-                source.rewind(messages)
-                patience.wait()
+                patience.bear(failure)
                 continue
             records.committed(outcome, taken, tally, started, ran)
             if left:
                 source.go_back(left)
-            if not taken:
-                log.warning("none of %d requests was settled in time; trying again", len(messages))
-                patience.wait()
-                continue
             patience.reset()
             recent.add([row for row, _ in outcome.answered.failures], outcome.asked)
             _stop_at_ceiling(plan, recent)
