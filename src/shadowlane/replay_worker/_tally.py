@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import partial
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from shadowlane.replay_worker._histogram import SECONDS, SIZES, Histogram
 
@@ -60,10 +59,11 @@ class Tally:
 
     def time(self, answers: pa.RecordBatch) -> None:
         """Take in how long the model took for each answer."""
-        bases, latency = answers.column("basis"), answers.column("latency_ms")
-        for basis in bases.unique().drop_null().to_pylist():
-            chosen = latency.filter(pc.equal(bases, basis)).drop_null().to_numpy()
-            self.predict.setdefault(basis, _seconds()).add(chosen / _MILLISECONDS)
+        bases = answers.column("basis").dictionary_encode()
+        codes = bases.indices.to_numpy(zero_copy_only=False)  # a null is NaN, and so of no basis
+        seconds = answers.column("latency_ms").to_numpy(zero_copy_only=False) / _MILLISECONDS
+        for code, basis in enumerate(bases.dictionary.to_pylist()):
+            self.predict.setdefault(basis, _seconds()).add(seconds[codes == code])
 
     def merge(self, other: Tally) -> None:
         """Take in what another worker of the same work has done."""
