@@ -134,6 +134,28 @@ def test_a_dry_run_asks_and_sends_nothing(settings: KafkaSettings, publish: Call
     assert again(settings, "mended").compared == 20
 
 
+def test_a_redrive_that_is_stopped_is_gone_on_with(
+    settings: KafkaSettings, topics: TopicNames, publish: Callable[..., None]
+) -> None:
+    """What came through stays; the next one does the rest, and nothing twice."""
+    publish(request(number) for number in range(REQUESTS))
+    replay(settings, REQUESTS, plan("broken"))
+    stop = Event()
+
+    def tick(tally: Tally) -> None:
+        if tally.requests:
+            stop.set()
+
+    first = redrive(plan("mended", batch_size=6), settings, Selection(), stop=stop, tick=tick)
+    done = first.redriven
+    assert 0 < done < len(FAILING)
+    assert (first.compared, first.left) == (done, len(FAILING) - done)
+    second = again(settings, "mended")
+    assert (second.already_compared, second.compared, second.left) == (done, len(FAILING) - done, 0)
+    places = [(each.source_partition, each.source_offset) for each in compared(settings, topics)]
+    assert len(places) == len(set(places)) == REQUESTS
+
+
 def test_only_the_selected_errors_go_through(settings: KafkaSettings, publish: Callable[..., None]) -> None:
     """By stage, and by when they happened."""
     publish([request(number) for number in range(REQUESTS)] + [b"not ours"])

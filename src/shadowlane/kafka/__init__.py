@@ -6,7 +6,7 @@ from shadowlane.kafka._embedded import EmbeddedKafka
 from shadowlane.kafka._errors import mapped, moved_on, to_error
 from shadowlane.kafka._log import ClientLog
 from shadowlane.kafka._places import place_of
-from shadowlane.kafka._scan import StallWatch, ended, make_reader, read_to_end
+from shadowlane.kafka._scan import StallWatch, edges, ended, make_reader, read_to_end
 from shadowlane.kafka._topics import (
     TopicDifference,
     TopicNames,
@@ -36,6 +36,7 @@ __all__ = [
     "close_consumer",
     "create_topics",
     "default_specs",
+    "edges",
     "ended",
     "make_admin",
     "make_consumer",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
@@ -12,16 +13,19 @@ from shadowlane.kafka._errors import mapped, to_error
 from shadowlane.kafka._topics import require_topics
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from threading import Event
 
     from confluent_kafka import Message
 
     from shadowlane.settings import KafkaSettings
 
+Answer = TypeVar("Answer")
+
 _TIMEOUT = 30.0
 _BATCH, _POLL_SECONDS = 5_000, 0.1
 _MOST_EMPTY = 300
+_PAUSE_SECONDS = 0.2
 _EARLIEST = -2
 
 
@@ -47,7 +51,7 @@ def read_to_end(
     require_topics(settings, [topic], stop)
     consumer = make_reader(settings)
     try:
-        ends = _assign(consumer, topic, since_ms)
+        ends = _patiently(lambda: _assign(consumer, topic, since_ms))
         watch = StallWatch(f"reading {topic}")
         while ends and not (stop is not None and stop.is_set()):
             messages = watch.check(consumer.consume(_BATCH, _POLL_SECONDS))
@@ -98,6 +102,32 @@ def ended(messages: Sequence[Message]) -> set[int]:
         for message in messages
         if (error := message.error()) is not None and _is_end(error)
     }
+
+
+def edges(consumer: Consumer, place: TopicPartition) -> tuple[int, int]:
+    """The first offset of a partition, and the one after its last.
+
+    Raises:
+        KafkaFailedError: nobody tells.
+    """
+
+    def look() -> tuple[int, int]:
+        with mapped(f"looking for the ends of {place.topic}"):
+            return consumer.get_watermark_offsets(place, timeout=_TIMEOUT)
+
+    return _patiently(look)
+
+
+def _patiently(call: Callable[[], Answer]) -> Answer:
+    """Again and again for a while: a partition may be between two leaders."""
+    deadline = time.monotonic() + _TIMEOUT
+    while True:
+        try:
+            return call()
+        except BrokerUnreachableError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_SECONDS)
 
 
 def _is_end(error: KafkaError) -> bool:

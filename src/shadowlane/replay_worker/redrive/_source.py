@@ -8,14 +8,14 @@ from typing import Any
 
 from confluent_kafka import Message, TopicPartition
 
-from shadowlane.kafka import StallWatch, close_consumer, ended, make_reader, mapped
+from shadowlane.kafka import StallWatch, close_consumer, edges, ended, make_reader, mapped
 from shadowlane.replay_worker._replay import Outcome
 from shadowlane.replay_worker.redrive._failures import Failed, Spot
 from shadowlane.schemas import ProductionRequest
 from shadowlane.schemas.columns import ColumnCodec
 from shadowlane.settings import KafkaSettings
 
-_POLL_SECONDS, _TIMEOUT = 0.1, 30.0
+_POLL_SECONDS = 0.1
 _FETCH = 1_000
 # What lies between two wanted messages is read past where it is no more than this: a seek costs a round trip.
 _GAP = 2_000
@@ -95,8 +95,7 @@ class SpotSource:
     def _open(self, partition: int) -> bool:
         """Start with a partition, at the first message of it that is still there, if one is."""
         place = TopicPartition(self._topic, partition)
-        with mapped(f"looking for the ends of {self._topic}"):
-            low, high = self._consumer.get_watermark_offsets(place, timeout=_TIMEOUT)
+        low, high = edges(self._consumer, place)
         there = deque(offset for offset in self._offsets[partition] if low <= offset < high)
         self.gone += len(self._offsets[partition]) - len(there)
         self._offsets[partition] = there
