@@ -91,7 +91,7 @@ def _close(rule: ScoreRule, left: str, right: str) -> str:
 
 
 def _vectors(rule: VectorRule, left: str, right: str) -> tuple[str, str]:
-    found = _let("v", _pair(left, right), _let("d", _MEASURES[rule.measure], _finite("d")))
+    found = _let("_v", _pair(left, right), _let("_d", _MEASURES[rule.measure], _finite("_d")))
     found = f"(CASE WHEN len({left}) = len({right}) THEN {found} END)"
     if rule.measure == "cosine":
         return f"coalesce({found} >= {_number(rule.bound)}, false)", f"(1e0 - {found})"
@@ -104,7 +104,7 @@ def _rankings(rule: RankingRule, left: str, right: str) -> tuple[str, str]:
         return f"({left}{top} = {right}{top})", _NONE
     pair = _pair(f"{_once(left)}{top}", f"{_once(right)}{top}")
     asked = [(_OVERLAP, rule.overlap), (_SPEARMAN, rule.spearman)]
-    found = [(_let("v", pair, measure), least) for measure, least in asked if least is not None]
+    found = [(_let("_v", pair, measure), least) for measure, least in asked if least is not None]
     near = " AND ".join(f"coalesce({measure} >= {_number(least)}, false)" for measure, least in found)
     # `greatest` passes over NULL, and a correlation that there is not leaves no difference.
     known = " AND ".join(f"{measure} IS NOT NULL" for measure, _ in found)
@@ -119,7 +119,8 @@ def _covered(ignored: Ignored, named: _Columns, segments: str) -> str:
     return f"coalesce(map_extract({segments}, {_text(ignored.segment)})[1] = {value}, false)"
 
 
-# Expressions, bottom up. `v` is a pair of lists, `v.a` the primary's and `v.b` the shadow's.
+# Expressions, bottom up. `_v` is a pair of lists, `_v.a` the primary's and `_v.b` the shadow's. The names
+# begin with `_` because a table's column or alias of the same name would be taken instead.
 
 
 def _let(name: str, value: str, body: str) -> str:
@@ -164,7 +165,7 @@ def _or_one(number: str) -> str:
 
 
 def _by_place(body: str) -> str:
-    return f"[{body} FOR i IN range(1, len(v.a) + 1)]"
+    return f"[{body} FOR _i IN range(1, len(_v.a) + 1)]"
 
 
 def _sum(numbers: str) -> str:
@@ -177,44 +178,44 @@ def _largest(numbers: str) -> str:
 
 
 def _squares(numbers: str) -> str:
-    return _sum(f"[x * x FOR x IN {numbers}]")
+    return _sum(f"[_x * _x FOR _x IN {numbers}]")
 
 
 def _scaled(vector: str) -> str:
-    return _let("s", _or_one(_largest(f"[abs(x) FOR x IN {vector}]")), f"[x / s FOR x IN {vector}]")
+    return _let("_s", _or_one(_largest(f"[abs(_x) FOR _x IN {vector}]")), f"[_x / _s FOR _x IN {vector}]")
 
 
 def _is_distribution(vector: str) -> str:
-    bad = f"len([x FOR x IN {vector} IF x < 0 OR isnan(x)])"
+    bad = f"len([_x FOR _x IN {vector} IF _x < 0 OR isnan(_x)])"
     return f"(abs({_sum(vector)} - 1e0) <= {_number(SUM_SLACK)} AND {bad} = 0)"
 
 
 def _of_distributions(distance: str) -> str:
-    return f"CASE WHEN {_is_distribution('v.a')} AND {_is_distribution('v.b')} THEN {distance} END"
+    return f"CASE WHEN {_is_distribution('_v.a')} AND {_is_distribution('_v.b')} THEN {distance} END"
 
 
 def _once(ranking: str) -> str:
     places = f"range(1, len({ranking}) + 1)"
-    return f"([{ranking}[i] FOR i IN {places} IF list_position({ranking}, {ranking}[i]) = i])"
+    return f"([{ranking}[_i] FOR _i IN {places} IF list_position({ranking}, {ranking}[_i]) = _i])"
 
 
-_GAPS = _by_place(f"CASE WHEN {_same('v.a[i]', 'v.b[i]')} THEN 0e0 ELSE abs(v.b[i] - v.a[i]) END")
+_GAPS = _by_place(f"CASE WHEN {_same('_v.a[_i]', '_v.b[_i]')} THEN 0e0 ELSE abs(_v.b[_i] - _v.a[_i]) END")
 _EUCLIDEAN = _let(
-    "g", _GAPS, _let("s", _or_one(_largest("g")), f"s * sqrt({_squares('[x / s FOR x IN g]')})")
+    "_g", _GAPS, _let("_s", _or_one(_largest("_g")), f"_s * sqrt({_squares('[_x / _s FOR _x IN _g]')})")
 )
-_SIZES = f"(sqrt({_squares('v.a')}) * sqrt({_squares('v.b')}))"
-_ANGLE = f"{_sum(_by_place('v.a[i] * v.b[i]'))} / {_or_one(_SIZES)}"
+_SIZES = f"(sqrt({_squares('_v.a')}) * sqrt({_squares('_v.b')}))"
+_ANGLE = f"{_sum(_by_place('_v.a[_i] * _v.b[_i]'))} / {_or_one(_SIZES)}"
 _COSINE = (
-    f"CASE WHEN len({_by_place('i')[:-1]} IF NOT {_same('v.a[i]', 'v.b[i]')}]) = 0 THEN 1e0 ELSE "
+    f"CASE WHEN len({_by_place('_i')[:-1]} IF NOT {_same('_v.a[_i]', '_v.b[_i]')}]) = 0 THEN 1e0 ELSE "
     + _let(
-        "c",
-        _let("v", _pair(_scaled("v.a"), _scaled("v.b")), _ANGLE),
-        "CASE WHEN isnan(c) THEN c ELSE greatest(-1e0, least(1e0, c)) END",
+        "_c",
+        _let("_v", _pair(_scaled("_v.a"), _scaled("_v.b")), _ANGLE),
+        "CASE WHEN isnan(_c) THEN _c ELSE greatest(-1e0, least(1e0, _c)) END",
     )
     + " END"
 )
-_HALF = _sum(_by_place("abs(v.b[i] - v.a[i])"))
-_ROOTS = _by_place("sqrt(greatest(v.b[i], 0e0)) - sqrt(greatest(v.a[i], 0e0))")
+_HALF = _sum(_by_place("abs(_v.b[_i] - _v.a[_i])"))
+_ROOTS = _by_place("sqrt(greatest(_v.b[_i], 0e0)) - sqrt(greatest(_v.a[_i], 0e0))")
 _MEASURES = {
     "largest": _largest(_GAPS),
     "euclidean": _EUCLIDEAN,
@@ -222,15 +223,16 @@ _MEASURES = {
     "total_variation": _of_distributions(f"0.5e0 * {_HALF}"),
     "hellinger": _of_distributions(f"sqrt(0.5e0 * {_squares(_ROOTS)})"),
 }
-_COMMON = "len([x FOR x IN v.a IF list_contains(v.b, x)])"
-_LONGER = "greatest(len(v.a), len(v.b))"
+_IN_BOTH = "[_x FOR _x IN {} IF list_contains({}, _x)]"
+_COMMON = f"len({_IN_BOTH.format('_v.a', '_v.b')})"
+_LONGER = "greatest(len(_v.a), len(_v.b))"
 _OVERLAP = (
     f"(CASE WHEN {_LONGER} = 0 THEN 1e0 ELSE CAST({_COMMON} AS DOUBLE) / CAST({_LONGER} AS DOUBLE) END)"
 )
-_STEPS = _by_place("(i - list_position(v.b, v.a[i])) * (i - list_position(v.b, v.a[i]))")
+_STEPS = _by_place("(_i - list_position(_v.b, _v.a[_i])) * (_i - list_position(_v.b, _v.a[_i]))")
 _CORRELATION = (
-    f"CASE WHEN len(v.a) > 1 THEN 1e0 - CAST(6 * list_sum({_STEPS}) AS DOUBLE) "
-    "/ CAST(len(v.a) * (len(v.a) * len(v.a) - 1) AS DOUBLE) END"
+    f"CASE WHEN len(_v.a) > 1 THEN 1e0 - CAST(6 * list_sum({_STEPS}) AS DOUBLE) "
+    "/ CAST(len(_v.a) * (len(_v.a) * len(_v.a) - 1) AS DOUBLE) END"
 )
-_BOTH = _pair("[x FOR x IN v.a IF list_contains(v.b, x)]", "[x FOR x IN v.b IF list_contains(v.a, x)]")
-_SPEARMAN = f"(CASE WHEN v.a = v.b THEN 1e0 ELSE {_let('v', _BOTH, _CORRELATION)} END)"
+_BOTH = _pair(_IN_BOTH.format("_v.a", "_v.b"), _IN_BOTH.format("_v.b", "_v.a"))
+_SPEARMAN = f"(CASE WHEN _v.a = _v.b THEN 1e0 ELSE {_let('_v', _BOTH, _CORRELATION)} END)"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -51,6 +53,17 @@ def test_sql_judges_as_one_pair_does(
     assert pairs.by_duckdb(engine, rule, given_pairs, segments) == expected
 
 
+@pytest.mark.parametrize("measure", ["euclidean", "cosine", "total_variation", "hellinger"])
+def test_long_vectors_are_added_up_in_one_order(engine: duckdb.DuckDBPyConnection, measure: str) -> None:
+    """Longer than the engine's and NumPy's blocks, where another order of addition would show."""
+    draw = np.random.default_rng(1)
+    vectors = [Prediction(vector=draw.dirichlet(np.ones(5_000)).tolist()) for _ in range(8)]
+    rule, given_pairs = Comparator.parse(f"vector:{measure}=0.5"), list(pairwise(vectors))
+    expected = pairs.one_at_a_time(rule, given_pairs, [{}] * 7)
+    assert pairs.by_columns(rule, given_pairs, [{}] * 7) == expected
+    assert pairs.by_duckdb(engine, rule, given_pairs, [{}] * 7) == expected
+
+
 @pytest.mark.parametrize("text", ["auto", "vector:cosine=0.5", "ranking:top=2", "ranking:overlap=0.5"])
 def test_a_slice_of_a_batch_is_judged_as_itself(text: str) -> None:
     """Arrow's slices share the whole batch's memory; no row of another's is looked at."""
@@ -75,6 +88,21 @@ def test_sql_over_structs(engine: duckdb.DuckDBPyConnection) -> None:
     )
     sql = judgement(Comparator.parse("score:0.01"), column="{side}_prediction.{part}")
     assert engine.execute(f"SELECT {sql.agreement} FROM events").fetchall() == [(True,), (False,)]  # noqa: S608 (our own text)
+
+
+@pytest.mark.parametrize("measure", ["largest", "cosine", "euclidean", "total_variation", "hellinger"])
+def test_columns_of_the_readers_own_are_not_in_the_way(
+    engine: duckdb.DuckDBPyConnection, measure: str
+) -> None:
+    """A table may have columns, and an alias, of any short name."""
+    sql = judgement(Comparator.parse(f"vector:{measure}=0.5"))
+    query = f"""
+        SELECT {sql.agreement} FROM (
+          SELECT [0.5e0, 0.5e0] AS primary_vector, [0.5e0, 0.5e0] AS shadow_vector, NULL AS segments,
+            1 AS a, 2 AS b, 3 AS c, 4 AS d, 5 AS g, 6 AS i, 7 AS s, 8 AS v, 9 AS x
+        ) AS v
+    """  # noqa: S608 (our own text)
+    assert engine.execute(query).fetchall() == [(True,)]
 
 
 def test_a_quote_in_a_rule_stays_in_its_text(engine: duckdb.DuckDBPyConnection) -> None:
