@@ -221,6 +221,8 @@ def _config(kafka: KafkaSettings, plan: WorkerPlan) -> dict[str, object]:
         # An offset that is not there is no reason to skip anything: `where_to_read` decides.
         "auto.offset.reset": "error",
         "fetch.wait.max.ms": 50,
+        # What is fetched ahead: some batches' worth, not librdkafka's 64 MB.
+        "queued.max.messages.kbytes": 16_384,
         "max.poll.interval.ms": int(poll_seconds(plan) * 1000),
     }
     if _protocol(kafka, plan) == "consumer":
