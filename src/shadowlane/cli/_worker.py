@@ -9,9 +9,11 @@ import typer
 
 from shadowlane.cli._comparing_options import ComparingOptions
 from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
+from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._group_options import GroupOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._health_options import HealthOptions
+from shadowlane.cli._isolation_options import IsolationOptions
 from shadowlane.cli._model_options import ModelOptions
 from shadowlane.cli._options import BootstrapServers, Config, Run, settings
 from shadowlane.cli._shadow import ShadowOptions
@@ -22,6 +24,8 @@ from shadowlane.process import stopped_by_signals
 @with_options(
     shadow=ShadowOptions,
     loading=ModelOptions,
+    fetching=FetchOptions,
+    isolation=IsolationOptions,
     comparing=ComparingOptions,
     primary=PrimaryOptions,
     control=ControlOptions,
@@ -32,6 +36,8 @@ def worker(
     *,
     shadow: ShadowOptions,
     loading: ModelOptions,
+    fetching: FetchOptions,
+    isolation: IsolationOptions,
     comparing: ComparingOptions,
     primary: PrimaryOptions,
     control: ControlOptions,
@@ -58,8 +64,9 @@ def worker(
 
     if worker_id and processes > 1:
         raise SettingsError("--worker-id names one worker; with --processes, ids are made from the host")
-    plan = group.applied_to(shadow.plan(run, loading.source()))
+    plan = group.applied_to(shadow.plan(run, fetching.applied_to(loading.source())))
     plan = comparing.applied_to(plan, config)
+    plan = replace(plan, isolation=isolation.value())
     plan = replace(plan, primary=primary.source(), control=control.value(primary.source()))
     kafka = settings(bootstrap_servers, config=config).kafka
     with stopped_by_signals() as stop:

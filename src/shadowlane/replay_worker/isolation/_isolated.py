@@ -16,12 +16,15 @@ from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker._plan import Isolation, ModelSource
 from shadowlane.replay_worker.isolation import _said
 from shadowlane.replay_worker.isolation._breaker import Breaker
+from shadowlane.replay_worker.isolation._denial import NETWORK, PROCESS, WRITE
 from shadowlane.replay_worker.isolation._process import DiedError, ModelProcess
 from shadowlane.replay_worker.isolation._said import NonsenseError
 from shadowlane.replay_worker.isolation._service import Service
 from shadowlane.replay_worker.isolation._task import Job, Task
 
 log = logging.getLogger(__name__)
+
+_DENIED = {NETWORK, PROCESS, WRITE}
 
 _STEP_SECONDS = 0.1
 # A batch that takes longer is cut: what is answered is committed, the rest is read again.
@@ -164,7 +167,8 @@ class Isolated:
 
     def _finish(self, task: Task, job: Job, head: dict[str, Any], *, is_cut: bool) -> None:
         """All is said: note the process's figures, and let it go where it has served its time."""
-        denied, gpu = _said.counts(head.get("denied")), _said.amount(head.get("gpu_memory_mb"))
+        denied = _said.counts(head.get("denied"), _DENIED.__contains__)
+        gpu = _said.amount(head.get("gpu_memory_mb"))
         needs_another = task.end(job.rows, is_cut=is_cut or task.is_held_up)
         self.denied = self._denied_before + Counter(denied)
         self.gpu_memory_mb = gpu

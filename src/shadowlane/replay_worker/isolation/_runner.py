@@ -18,6 +18,7 @@ from shadowlane.replay_worker._answers import ANSWERS, no_answers, numbers
 from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker.isolation._gpu import Gpu, find_gpu
 from shadowlane.replay_worker.isolation._progress import PREPARING, READING, TOGETHER
+from shadowlane.replay_worker.isolation._said import BASES
 from shadowlane.replay_worker.isolation._timing import Taken, as_told, timed, timed_in_thread
 from shadowlane.replay_worker.models import LoadedModel
 from shadowlane.replay_worker.models._call_errors import CallError, UnavailableError
@@ -27,7 +28,8 @@ WARM_UP_CALLS = 10
 # Of a batch so many rows are timed alone; more would cost more than the batch itself.
 _ONE_IN, _MOST_ALONE = 100, 5
 _MILLISECOND = 1e6
-_BASES = pa.array(["warmup", "single"], pa.string())
+#: How a latency was measured: these words, by their places.
+_WARM_UP, _SINGLE, _AMORTIZED = 0, 1, 2
 # Of a call: wall time, processor time, a GPU's time (NaN where there is none).
 _FIGURES = 3
 # What is answered is handed on this often, so that little is asked again after a crash.
@@ -196,16 +198,16 @@ class Runner:
             self._check_gpu()
             yield from self._each(inputs, range(rows))  # find out whose fault it was
             return
-        basis = np.full(rows, "amortized" if self._calls else "warmup", dtype=object)
+        basis = np.full(rows, _AMORTIZED if self._calls else _WARM_UP)
         took = np.tile(np.array(taken[1:], np.float64) / rows, (rows, 1))
         for row in range(0, rows, max(_ONE_IN, rows // _MOST_ALONE)):
             self._on_row(row)
             self._calls += 1
             with suppress(BaseException):  # it has its answer; this is for the clock alone
                 took[row] = self._one(inputs, row)[1:]
-                basis[row] = "warmup" if self._calls <= WARM_UP_CALLS else "single"
+                basis[row] = _WARM_UP if self._calls <= WARM_UP_CALLS else _SINGLE
         self._on_row(READING)
-        yield Chunk(_columns(np.arange(rows), predictions, took, pa.array(basis, pa.string())))
+        yield Chunk(_columns(np.arange(rows), predictions, took, basis))
 
     def _chunk(self, calls: _Calls, unavailable: str | None = None) -> Chunk:
         """The calls' answers as columns; one that has no form as a prediction is a failure."""
@@ -217,16 +219,16 @@ class Runner:
         predictions, kept = self._read(calls)
         if len(kept) < len(done):
             rows, is_warm, took = rows[kept], is_warm[kept], took[kept]
-        basis = _BASES.take(numbers(is_warm.astype(np.int64)))
+        basis = np.where(is_warm, _WARM_UP, _SINGLE)
         return Chunk(_columns(rows, predictions, took, basis), calls.failures, calls.starved, unavailable)
 
     def _is_warm(self, rows: np.ndarray[Any, Any], failed: list[int]) -> np.ndarray[Any, Any]:
-        """Which of these rows were asked after the first calls; one that failed was a call, too."""
+        """Which of these rows were among the first calls; one that failed was a call, too."""
         before, self._calls = self._calls, self._calls + len(rows) + len(failed)
         if before >= WARM_UP_CALLS:
-            return np.ones(len(rows), dtype=bool)
+            return np.zeros(len(rows), dtype=bool)
         order = np.searchsorted(np.sort(np.concatenate([rows, np.array(failed, np.int64)])), rows)
-        return order + before >= WARM_UP_CALLS
+        return order + before < WARM_UP_CALLS
 
     def _read(self, calls: _Calls) -> tuple[pa.StructArray, list[int]]:
         """The predictions in single answers, and of which calls; an answer that is none is a failure."""
@@ -296,14 +298,17 @@ def _failure(error: BaseException) -> Failure:
 
 
 def _columns(
-    rows: np.ndarray[Any, Any], predictions: pa.StructArray, took: np.ndarray[Any, Any], basis: pa.StringArray
+    rows: np.ndarray[Any, Any],
+    predictions: pa.StructArray,
+    took: np.ndarray[Any, Any],
+    basis: np.ndarray[Any, Any],
 ) -> pa.RecordBatch:
     wall, cpu, gpu = took.T
     columns = {
         "row": numbers(rows.astype(np.int32)),
         "prediction": predictions,
         "latency_ms": numbers(wall / _MILLISECOND),
-        "basis": basis,
+        "basis": BASES.take(numbers(basis)),
         "cpu_ms": numbers(cpu / _MILLISECOND),
         "gpu_ms": None if np.isnan(gpu).all() else pa.array(gpu, from_pandas=True),
     }
