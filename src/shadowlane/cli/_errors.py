@@ -17,6 +17,7 @@ from rich.console import Console
 from shadowlane.cli._comparing_options import ComparingOptions
 from shadowlane.cli._control_options import PrimaryOptions
 from shadowlane.cli._evidence import moment, printing
+from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._model_options import ModelOptions
 from shadowlane.cli._options import BootstrapServers, Config, Lake, Run, settings
@@ -116,11 +117,18 @@ def show(
 
 
 @app.command("redrive")
-@with_options(shadow=ShadowOptions, loading=ModelOptions, comparing=ComparingOptions, primary=PrimaryOptions)
+@with_options(
+    shadow=ShadowOptions,
+    loading=ModelOptions,
+    fetching=FetchOptions,
+    comparing=ComparingOptions,
+    primary=PrimaryOptions,
+)
 def redrive(
     *,
     shadow: ShadowOptions,
     loading: ModelOptions,
+    fetching: FetchOptions,
     comparing: ComparingOptions,
     primary: PrimaryOptions,
     run: Run = "live",
@@ -142,7 +150,10 @@ def redrive(
     from shadowlane.replay_worker.redrive import Selection  # noqa: PLC0415 - its packages come with an extra
     from shadowlane.replay_worker.redrive import redrive as send_again  # noqa: PLC0415 - the same
 
-    plan = replace(comparing.applied_to(shadow.plan(run, loading.source()), config), primary=primary.source())
+    plan = replace(
+        comparing.applied_to(shadow.plan(run, fetching.applied_to(loading.source())), config),
+        primary=primary.source(),
+    )
     selection = Selection([each.value for each in stage or ()], since)
     kafka = settings(bootstrap_servers, config=config).kafka
     with stopped_by_signals() as stop:

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from shadowlane.cli._comparing_options import ComparingOptions
 from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
+from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._model_options import ModelOptions
 from shadowlane.cli._options import BootstrapServers, Config, settings
@@ -46,6 +47,7 @@ class Form(StrEnum):
 @with_options(
     shadow=ShadowOptions,
     loading=ModelOptions,
+    fetching=FetchOptions,
     comparing=ComparingOptions,
     primary=PrimaryOptions,
     control=ControlOptions,
@@ -54,6 +56,7 @@ def replay(
     *,
     shadow: ShadowOptions,
     loading: ModelOptions,
+    fetching: FetchOptions,
     comparing: ComparingOptions,
     primary: PrimaryOptions,
     control: ControlOptions,
@@ -119,7 +122,7 @@ def replay(
         raise SettingsError("the lake has no requests table yet: replay from Kafka (--source kafka)")
     asked = it.Window.parse(start, end)
     how = it.How(it.Speed.parse(speed), processes, it.parse_duration(margin))
-    plan = comparing.applied_to(shadow.plan(run or asked.run, loading.source()), config)
+    plan = comparing.applied_to(shadow.plan(run or asked.run, fetching.applied_to(loading.source())), config)
     plan = replace(plan, primary=primary.source(), control=control.value(primary.source()))
     kafka = settings(bootstrap_servers, config=config).kafka
     _say_zone(asked)

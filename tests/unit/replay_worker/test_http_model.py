@@ -92,7 +92,7 @@ def test_a_batch_is_one_request(server: InferenceServer) -> None:
         model.prepare(asked({"a": 1.0, "b": 2.0}, {"a": 3.0, "b": 4.0}, {"a": 5.0, "b": 6.0}))
     )
     assert model.read_many(answer, 3).field("score").to_pylist() == [3.0, 7.0, 11.0]
-    assert [seen.rows for seen in server.script.seen] == [3]
+    assert [(seen.rows, seen.said["id"]) for seen in server.script.seen] == [(3, "request-0")]
 
 
 def test_each_request_says_that_it_is_a_shadows_and_carries_its_trace_on(server: InferenceServer) -> None:

@@ -67,13 +67,13 @@ class HttpModel(LoadedModel):
         return self._client.ask("POST", self._path, body, **headers, **_trace(context.headers))
 
     def many(self, inputs: _Prepared) -> Reply:
-        """Ask about all in one request."""
+        """Ask about all in one request, under the id of the first: some servers insist on one."""
         rows = []
         for values in inputs.rows:
             if isinstance(values, ModelError):
                 raise values
             rows.append(values)
-        body, headers = self._inputs.body(rows)
+        body, headers = self._inputs.body(rows, inputs.contexts[0].request_id)
         return self._client.ask("POST", self._path, body, **headers)
 
     def took(self, answer: Reply) -> int:
