@@ -30,10 +30,10 @@ _POLL_SECONDS = 0.05
 # Between two tries a worker that was told to stop gets to leave.
 _TRY_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
-# What a round may take beside the model's own limits: a batch that is cut, the rest before a model's
-# process is started again, a transaction that fails and a new producer; and the default, where that is more.
-_ROUND_SECONDS = 150.0
-_LEAST_POLL_SECONDS = 300.0
+# What a round may take beside its models: a batch's own time, a transaction that fails, a new producer;
+# and for each model, the rest before its process is started again, which one batch may bring about twice.
+_ROUND_SECONDS, _REST_SECONDS, _STARTS = 150.0, 40.0, 2
+_LEAST_POLL_SECONDS, _MOST_POLL_SECONDS = 300.0, 86_400.0
 
 #: What of the user's `[kafka.client]` this consumer cannot follow: requests would be skipped, or nobody
 #: could start a partition anew.
@@ -207,9 +207,13 @@ def next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
 
 
 def poll_seconds(plan: WorkerPlan) -> float:
-    """How long the group waits for a worker that does not come for more: longer than its longest round."""
-    slowest = plan.isolation.call_seconds + plan.isolation.load_seconds
-    return max(_LEAST_POLL_SECONDS, _ROUND_SECONDS + slowest)
+    """How long the group waits for a worker that does not come for more: longer than its longest round.
+
+    It is not what tells that a worker is dead: that are its heartbeats, which its client sends by itself.
+    """
+    models = 1 + (plan.primary is not None) + (plan.control is not None)
+    slowest = plan.isolation.call_seconds + plan.isolation.load_seconds + _REST_SECONDS
+    return min(_MOST_POLL_SECONDS, max(_LEAST_POLL_SECONDS, _ROUND_SECONDS + models * _STARTS * slowest))
 
 
 def _protocol(kafka: KafkaSettings, plan: WorkerPlan) -> str:

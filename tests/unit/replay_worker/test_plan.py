@@ -27,10 +27,10 @@ def test_only_the_latest_requests_count_for_the_ceiling() -> None:
     """A model that breaks after a million good requests is stopped as soon as one that never worked."""
     recent, ceiling = Recent(window=1000), ErrorCeiling(0.5, after=1000)
     for _ in range(10_000):
-        recent.add(failed=0, seen=100)
+        recent.add(failed=[], seen=100)
     batches = 0
     while not ceiling.reached(recent.failed, recent.seen):
-        recent.add(failed=100, seen=100)
+        recent.add(failed=range(100), seen=100)
         batches += 1
     assert batches == 6
     assert recent.seen == 1000
@@ -46,3 +46,35 @@ def test_a_ceiling_is_a_share(ratio: float) -> None:
 def test_a_ceiling_of_one_never_stops() -> None:
     """1 means: go on whatever happens."""
     assert not ErrorCeiling(1.0, after=1).reached(10, 10)
+
+
+@pytest.mark.parametrize(
+    ("batches", "rows"),
+    [
+        ([([], 5)], [0]),
+        ([([0, 1, 2], 3)], [3]),
+        ([([1, 2], 3), ([0], 3)], [2, 3]),
+        ([([1, 2], 4), ([0], 3)], [2, 1]),
+        ([([0, 1, 3], 4), ([0, 1], 2), ([], 0), ([0, 2, 3], 5)], [2, 3, 0, 4]),
+        ([([3, 0, 1], 4), ([], 1), ([0], 1)], [2, 0, 1]),
+    ],
+)
+def test_failures_are_counted_in_a_row_across_batches(
+    batches: list[tuple[list[int], int]], rows: list[int]
+) -> None:
+    """The longest row of each batch, with what it continues; an answer between two failures ends a row."""
+    recent, found = Recent(window=1000), []
+    for failed, seen in batches:
+        before = recent.in_a_row
+        recent.add(failed, seen)
+        found.append(recent.in_a_row if seen else 0)
+        assert seen or recent.in_a_row == before
+    assert found == rows
+
+
+def test_a_ceiling_of_no_consecutive_errors_never_stops() -> None:
+    """0 means: go on whatever happens; a count less than that means nothing."""
+    assert not ErrorCeiling(consecutive=0).reached_in_a_row(1_000_000)
+    assert ErrorCeiling(consecutive=3).reached_in_a_row(3)
+    with pytest.raises(SettingsError, match="-1 consecutive errors"):
+        ErrorCeiling(consecutive=-1)
