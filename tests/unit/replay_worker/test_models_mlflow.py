@@ -44,7 +44,7 @@ with warnings.catch_warnings():  # MLflow warns of its own type hints when it is
 
     SIGNATURE = infer_signature(FRAME)  # it warns of integers
 
-    class _Wrapped(PythonModel):  # type: ignore[misc]  # MLflow has no types
+    class _Wrapped(PythonModel):
         def __init__(self, function: Callable[[Any], Any]) -> None:
             self._function = function
 

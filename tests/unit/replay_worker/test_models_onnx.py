@@ -175,7 +175,7 @@ def test_an_integer_that_is_missing_is_an_error_that_names_the_feature(loaded: L
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"t": 1.0, "v": [1.0, 2.0], "f": True}, "feature 't' is double, and the model takes object there"),
+        ({"t": 1.0, "v": [1.0, 2.0], "f": True}, "feature 't' is double, and the model takes text there"),
         ({"t": "x", "v": [1.0], "f": True}, "feature 'v' is no list of 2 numbers"),
         ({"t": "x", "v": [1.0, 2.0]}, "missing: f"),
         ({"t": "x", "v": [1.0, 2.0], "f": "yes"}, "feature 'f' is string, and the model takes bool there"),

@@ -91,9 +91,7 @@ class Column:
             found = given
         elif given.null_count == len(given):
             found = pa.nulls(len(given), self.type)
-        elif pa.types.is_string(given.type) is (
-            pa.types.is_string(self.type) or pa.types.is_timestamp(self.type)
-        ):
+        elif pa.types.is_string(given.type) is _comes_as_text(self.type):
             found = self._cast(given)
         else:
             raise ModelError(f"feature {self.name!r} is {given.type}, and the model takes {self.type}")

@@ -135,7 +135,9 @@ class _Input:
         if column.null_count == len(column) and self.type == np.object_:
             column, is_text = pa.nulls(len(column), pa.string()), True
         if is_text is not (self.type == np.object_):
-            raise ModelError(f"feature {feature!r} is {column.type}, and the model takes {self.type} there")
+            raise ModelError(
+                f"feature {feature!r} is {column.type}, and the model takes {_said(self.type)} there"
+            )
         if is_list:
             return self._of_lists(feature, column)
         if column.null_count and self.type.kind not in "fO":
