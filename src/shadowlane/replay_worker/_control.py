@@ -17,7 +17,7 @@ from shadowlane.kafka import TopicNames
 from shadowlane.replay_worker._answers import Answered, no_answers, numbers
 from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker._outgoing import Outgoing
-from shadowlane.replay_worker._plan import Control, WorkerPlan
+from shadowlane.replay_worker._plan import Control, ModelSource, WorkerPlan
 from shadowlane.replay_worker._primary import with_primary
 from shadowlane.replay_worker._requests import RequestBatch, Rows
 from shadowlane.replay_worker._results import Who, compare, encode_errors
@@ -48,13 +48,18 @@ class ControlRun:
     """The run beside a run: its comparisons and errors, which the run itself knows nothing of."""
 
     def __init__(
-        self, plan: WorkerPlan, control: Control, host: ModelHost, topics: TopicNames, worker_id: str
+        self,
+        plan: WorkerPlan,
+        control: Control,
+        load: Callable[[ModelSource], ModelHost],
+        topics: TopicNames,
+        worker_id: str,
     ) -> None:
         # What the shadow's version is says nothing of the primary's replica.
         version = plan.target.shadow_version if control.source is None else ""
         self._target = replace(plan.target, run=plan.target.control, shadow_version=version)
         self._plan, self._control, self._topics, self._worker_id = plan, control, topics, worker_id
-        self._second = Aside(host)
+        self._second = Aside(load(control.source or plan.source))
 
     def run(self, requests: RequestBatch, answered: Answered, now: datetime) -> Sequence[Outgoing]:
         """Ask again about our share of what is done, and set the two answers side by side."""

@@ -162,7 +162,6 @@ def open_replay(
             replica = Replica(load(plan.primary))
             stack.callback(replica.close)
         if plan.control is not None:
-            second = load(plan.control.source or plan.source)
-            control = ControlRun(plan, plan.control, second, topics, worker_id)
+            control = ControlRun(plan, plan.control, load, topics, worker_id)
             stack.callback(control.close)
         yield Replay(plan, shadow, topics, worker_id, replica=replica, control=control)
