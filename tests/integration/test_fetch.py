@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event
 
+import duckdb
 from confluent_kafka import Consumer, Producer
+from deltalake import DeltaTable
 
+from shadowlane.aggregator import AggregatorPlan, run_aggregator
 from shadowlane.kafka import KafkaSettings, TopicNames
 from shadowlane.replay_worker import ErrorCeiling, ModelSource, Tally, Target, WorkerPlan, run_worker
 from shadowlane.schemas import Codec, ProductionRequest, ShadowComparison, ShadowError
 from tests_support import request
 
 REQUESTS = 100
+PAGE = Path(__file__).parents[2] / "docs" / "fetch.md"
 
 
 def test_what_was_fetched_and_differs_stands_in_the_comparison(
@@ -20,6 +26,7 @@ def test_what_was_fetched_and_differs_stands_in_the_comparison(
     topics: TopicNames,
     producer_factory: Callable[..., Producer],
     consumer_factory: Callable[..., Consumer],
+    tmp_path: Path,
 ) -> None:
     """By feature, with the shadow's value; a look-up that failed is a row of stage `fetch`."""
     producer, codec = producer_factory(), Codec(ProductionRequest)
@@ -56,6 +63,15 @@ def test_what_was_fetched_and_differs_stands_in_the_comparison(
     assert {error.request_id for error in errors} == {
         f"request-{number}" for number in range(REQUESTS) if number % 10 in (3, 4)
     }
+
+    lake = str(tmp_path / "lake")
+    run_aggregator(AggregatorPlan(lake, until_caught_up=True), settings, stop=Event())
+    files = DeltaTable(f"{lake}/comparisons").file_uris()
+    duckdb.from_query(f"FROM read_parquet({files}, hive_partitioning = true)").create_view("comparisons")
+    query = re.search(r"^```sql\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert query
+    said = query[1].replace("boosting-2", "looker")
+    assert [row[:2] for row in duckdb.sql(said).fetchall()] == [(True, 80)]
 
 
 def _read(consumer: Consumer, count: int) -> list[bytes]:
