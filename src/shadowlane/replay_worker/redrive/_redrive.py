@@ -71,7 +71,7 @@ def redrive(
     """
     _check(plan)
     topics = TopicNames(kafka.topic_prefix)
-    require_topics(kafka, [topics.requests, topics.comparisons, topics.errors], stop)
+    require_topics(kafka, [topics.requests, topics.comparisons, topics.errors, topics.ledger], stop)
     failures = find_failures(kafka, topics, plan.target, selection, stop)
     compared = find_compared(kafka, topics, plan.target, failures.by_spot, stop)
     wanted = {spot: each for spot, each in failures.by_spot.items() if spot not in compared}

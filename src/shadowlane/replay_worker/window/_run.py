@@ -79,7 +79,7 @@ def opened(plan: WorkerPlan, kafka: KafkaSettings, stop: Flag) -> Iterator[tuple
     if plan.target.run == "live":
         raise SettingsError("run 'live' is that of `shadowlane worker`: choose another name with --run")
     topics = TopicNames(kafka.topic_prefix)
-    require_topics(kafka, [topics.requests], stop)
+    require_topics(kafka, [topics.requests, topics.comparisons, topics.errors, topics.ledger], stop)
     place = (kafka, topics.prefix + plan.target.group, topics.requests)
     with closing(Topic(*place)) as topic, closing(RunStore(*place)) as store:
         yield topic, store
