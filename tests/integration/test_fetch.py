@@ -67,11 +67,12 @@ def test_what_was_fetched_and_differs_stands_in_the_comparison(
     lake = str(tmp_path / "lake")
     run_aggregator(AggregatorPlan(lake, until_caught_up=True), settings, stop=Event())
     files = DeltaTable(f"{lake}/comparisons").file_uris()
-    duckdb.from_query(f"FROM read_parquet({files}, hive_partitioning = true)").create_view("comparisons")
+    lakes = duckdb.connect()
+    lakes.execute(f"CREATE VIEW comparisons AS FROM read_parquet({files}, hive_partitioning = true)")
     query = re.search(r"^```sql\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
     assert query
     said = query[1].replace("boosting-2", "looker")
-    assert [row[:2] for row in duckdb.sql(said).fetchall()] == [(True, 80)]
+    assert [row[:2] for row in lakes.execute(said).fetchall()] == [(True, 80)]
 
 
 def _read(consumer: Consumer, count: int) -> list[bytes]:
