@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
+from confluent_kafka.admin import NewPartitions  # type: ignore[attr-defined]  # exported, but not declared so
 
 from replayed import assert_once_each, results
 from shadowlane.errors import KafkaFailedError, ModelError
@@ -70,14 +71,16 @@ def plan(**changes: Any) -> WorkerPlan:
     return WorkerPlan(Target("fraud", "s"), source, **given)
 
 
-def publish(settings: KafkaSettings, count: int, partitions: int = 1, amount: float = 1.0) -> None:
-    """So many requests."""
+def publish(
+    settings: KafkaSettings, count: int, partitions: Sequence[int] = (0,), amount: float = 1.0
+) -> None:
+    """So many requests, on these partitions in turn."""
     # A fetch brings whole batches, however little it asks for.
     producer = make_producer(settings, **{"batch.num.messages": 10})
     topic = TopicNames(settings.topic_prefix).requests
     event = CODEC.encode(request(features=Features.of({"amount": amount})))
     for number in range(count):
-        producer.produce(topic, event, partition=number % partitions)
+        producer.produce(topic, event, partition=partitions[number % len(partitions)])
     assert producer.flush(30) == 0
 
 
@@ -207,6 +210,22 @@ def wait_for(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+def test_partitions_that_are_added_are_read_from_their_beginning(settings: KafkaSettings) -> None:
+    """Also by a worker that started at the latest, and what came before it found them."""
+    names, often = TopicNames(settings.topic_prefix), {"topic.metadata.refresh.interval.ms": "3000"}
+    added = Event()
+
+    def look(tally: Tally) -> bool:
+        if tally.waiting is not None and len(tally.waiting) == 3 and not added.is_set():
+            admin = make_admin(settings)
+            admin.create_partitions([NewPartitions(names.requests, 6)])[names.requests].result(GENEROUS)
+            publish(settings, 5, [3, 4, 5])
+            added.set()
+        return tally.requests == 5
+
+    assert replay(replace(settings, client=often), plan(start="latest"), look).requests == 5
+
+
 class Cutting:
     """A host that settles a few requests of a batch, as one does whose model is slow, or none of them."""
 
@@ -231,7 +250,7 @@ class Cutting:
 
 def test_what_a_cut_batch_leaves_is_read_again_and_nothing_twice(settings: KafkaSettings) -> None:
     """Over three partitions, with batches cut at seven requests and at none: each is one row."""
-    publish(settings, 120, partitions=3)
+    publish(settings, 120, [0, 1, 2])
     the_plan, names = plan(batch_size=30), TopicNames(settings.topic_prefix)
     until = Until(lambda tally: tally.requests >= 120)
     host = Cutting(open_host(the_plan.source, the_plan.isolation, batch=False, wait=until.stop.wait))

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 # `consume(n, t)` waits the whole t unless n messages came: short enough that nobody waits for results.
 _POLL_SECONDS = 0.05
+_TIMEOUT = 30.0
 # Between two tries a worker that was told to stop gets to leave.
 _TRY_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
@@ -56,6 +57,8 @@ class LiveSource:
         #: Requests that retention deleted before they were read.
         self.lost = 0
         self._consumer = make_consumer(_usable(kafka, plan), self._group, **_config(kafka, plan))
+        with mapped("asking for the topic's partitions"):
+            self._partitions = len(self._consumer.list_topics(topic, _TIMEOUT).topics[topic].partitions)
         self._has_joined = False
         self._consumer.subscribe(
             [topic], on_assign=self._joined, on_revoke=self._let_go, on_lost=self._let_go
@@ -170,8 +173,10 @@ class LiveSource:
         first, end = self._consumer.get_watermark_offsets(here, timeout=_TRY_SECONDS)
         if committed.offset > end:
             raise KafkaFailedError(_cut_short(spot, committed.offset, end, self._group))
+        # What comes to a partition that is added while we run is new, however late we find it.
+        start = self._start if here.partition < self._partitions else "earliest"
         here.offset, lost, words = where_to_read(
-            self._start, committed.offset, first, end, had_position=had_position
+            start, committed.offset, first, end, had_position=had_position
         )
         if words:
             log.log(logging.INFO if not had_position else logging.ERROR, "%s[%d]: %s", *spot, words)
@@ -225,6 +230,8 @@ def _config(kafka: KafkaSettings, plan: WorkerPlan) -> dict[str, object]:
         # An offset that is not there is no reason to skip anything: `where_to_read` decides.
         "auto.offset.reset": "error",
         "fetch.wait.max.ms": 50,
+        # Partitions that are added, and a topic that is made again, are found so soon.
+        "topic.metadata.refresh.interval.ms": 30_000,
         # What is fetched ahead: some batches' worth, not librdkafka's 64 MB.
         "queued.max.messages.kbytes": 16_384,
         "max.poll.interval.ms": int(poll_seconds(plan) * 1000),
