@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from shadowlane.cli._model_options import InputForm
+
 if TYPE_CHECKING:
     from shadowlane.replay_worker import Control, ModelSource
 
@@ -33,6 +35,23 @@ class PrimaryOptions:
             rich_help_panel=_PANEL,
         ),
     ] = ""
+    primary_input: Annotated[
+        InputForm | None,
+        typer.Option(
+            help="How that model is given its features.",
+            show_default="as the model says",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    primary_trust: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE",
+            help="A type that its skops file may bring in; can be given several times.",
+            show_default="those that skops trusts",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     primary_allow_pickle: Annotated[
         bool,
         typer.Option(
@@ -51,9 +70,11 @@ class PrimaryOptions:
             return None
         return ModelSource(
             self.primary_load,
-            features=tuple(filter(None, self.primary_features.split(","))),
+            features=tuple(name.strip() for name in self.primary_features.split(",") if name.strip()),
+            input=self.primary_input.value if self.primary_input else None,
             allow_pickle=self.primary_allow_pickle,
             sha256=self.primary_sha256,
+            trusted=tuple(self.primary_trust or ()),
         )
 
 

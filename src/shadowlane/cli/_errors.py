@@ -19,6 +19,7 @@ from shadowlane.cli._control_options import PrimaryOptions
 from shadowlane.cli._evidence import moment, printing
 from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
+from shadowlane.cli._isolation_options import IsolationOptions
 from shadowlane.cli._model_options import ModelOptions
 from shadowlane.cli._options import BootstrapServers, Config, Lake, Run, settings
 from shadowlane.cli._shadow import ShadowOptions
@@ -121,6 +122,7 @@ def show(
     shadow=ShadowOptions,
     loading=ModelOptions,
     fetching=FetchOptions,
+    isolation=IsolationOptions,
     comparing=ComparingOptions,
     primary=PrimaryOptions,
 )
@@ -129,6 +131,7 @@ def redrive(
     shadow: ShadowOptions,
     loading: ModelOptions,
     fetching: FetchOptions,
+    isolation: IsolationOptions,
     comparing: ComparingOptions,
     primary: PrimaryOptions,
     run: Run = "live",
@@ -150,10 +153,8 @@ def redrive(
     from shadowlane.replay_worker.redrive import Selection  # noqa: PLC0415 - its packages come with an extra
     from shadowlane.replay_worker.redrive import redrive as send_again  # noqa: PLC0415 - the same
 
-    plan = replace(
-        comparing.applied_to(shadow.plan(run, fetching.applied_to(loading.source())), config),
-        primary=primary.source(),
-    )
+    plan = comparing.applied_to(shadow.plan(run, fetching.applied_to(loading.source())), config)
+    plan = replace(plan, isolation=isolation.value(), primary=primary.source())
     selection = Selection([each.value for each in stage or ()], since)
     kafka = settings(bootstrap_servers, config=config).kafka
     with stopped_by_signals() as stop:
