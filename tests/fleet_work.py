@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 from shadowlane.errors import FencedError
 from shadowlane.process import leave_with_parent, stopped_by_signals
@@ -46,3 +47,13 @@ def gives_up(line: Line, _pulse: Pulse, _parent: int) -> None:
 def ends_without_a_word(_line: Line, _pulse: Pulse, _parent: int) -> None:
     """As a model in the worker's own process may have it."""
     raise SystemExit(3)
+
+
+def works_in_a_fleet(_plan: Any, _kafka: Any, _log: Any, line: Line, pulse: Pulse, parent: int) -> None:
+    """The same, under all that a fleet hands to its workers."""
+    works(line, pulse, parent)
+
+
+def gives_up_in_a_fleet(_plan: Any, _kafka: Any, _log: Any, line: Line, pulse: Pulse, parent: int) -> None:
+    """The same."""
+    gives_up(line, pulse, parent)
