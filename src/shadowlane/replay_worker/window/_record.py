@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from confluent_kafka import Consumer, TopicPartition
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
 
 from shadowlane.errors import BrokerUnreachableError, SettingsError
 from shadowlane.kafka import make_consumer, mapped
@@ -226,7 +226,7 @@ def _again(call: Callable[[], T]) -> T:
     """A cluster that has just come up, or is made for the first time, has no coordinator for some seconds."""
     trying = Retrying(
         retry=retry_if_exception_type(BrokerUnreachableError),
-        wait=wait_exponential_jitter(0.1, max=2),
+        wait=wait_random(0.1, 0.5),
         stop=stop_after_delay(_TIMEOUT),
         reraise=True,
     )

@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from statistics import median
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
@@ -142,7 +141,7 @@ def _slice(
     start = _within(_offset(window.start, partition, starts, high), low, high)
     end = _within(_offset(window.end, partition, ends, high), start, high)
     if window.end.moment is not None and end < high:
-        end = _settled_end(topic, partition, end, high, window.end.moment + margin)
+        end = _settled_end(topic, partition, end, high, window.end.moment)
     return Slice(partition, start, end, _deleted(topic, window.start, partition, start, low))
 
 
@@ -156,12 +155,12 @@ def _within(offset: int, low: int, high: int) -> int:
 
 
 def _settled_end(topic: Topic, partition: int, end: int, high: int, until: datetime) -> int:
-    """The first offset from which most messages are past the end, not just one whose clock runs ahead."""
+    """The offset behind which nothing of the window is in sight: one clock may run ahead of the others."""
     milliseconds = until.timestamp() * 1000
 
     def is_past(offset: int) -> bool:
-        times = [message.timestamp()[1] for message in topic.peek(partition, offset, _LOOK_AT)]
-        return not times or median(times) >= milliseconds
+        found = topic.peek(partition, offset, _LOOK_AT)
+        return all(message.timestamp()[1] >= milliseconds for message in found)
 
     if is_past(end):
         return end

@@ -1,0 +1,529 @@
+"""A window of time on a real Kafka: exactly its requests, once, whatever lies around them or is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer, TopicPartition
+
+from shadowlane.errors import FencedError, ModelError, SettingsError
+from shadowlane.kafka import KafkaSettings, TopicNames, make_admin, make_consumer, make_producer
+from shadowlane.replay_worker import Isolation, ModelSource, Target, WorkerPlan, run_worker
+from shadowlane.replay_worker.window import How, Speed, Summary, Window, estimate_replay, run_replay
+from shadowlane.schemas import Codec, ProductionRequest, ShadowComparison, ShadowError
+from tests_support import request
+
+MODEL = """
+import os, time
+
+def predict(features):
+    if features["amount"] == 3.0:
+        raise KeyError("no history for this cohort")
+    return features["amount"] / 10 + 0.01
+
+def slowly(features):
+    time.sleep(0.004)
+    return predict(features)
+
+def clock(features, context):
+    return context.event_time.isoformat()
+
+def dies_once(features):
+    if features["count"] == 40 and not os.path.exists("died"):
+        open("died", "w").close()
+        os.kill(os.getpid(), 9)
+    return 0.5
+"""
+CODEC = Codec(ProductionRequest)
+MINUTE = timedelta(minutes=1)
+#: The broker takes no message whose time is far from now, and retention none that is older than a week.
+START = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=5)
+WINDOW = Window.parse((START + 60 * MINUTE).isoformat(), (START + 120 * MINUTE).isoformat())
+#: One request a minute: those of the window.
+INSIDE = set(range(60, 120))
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a run left behind in Kafka."""
+
+    places: Counter[tuple[int, int]]
+    compared: dict[str, ShadowComparison]
+    errors: list[ShadowError]
+
+    @property
+    def requests(self) -> set[int]:
+        """The numbers of the requests, compared or not."""
+        ids = [*self.compared, *(error.request_id or "" for error in self.errors)]
+        return {int(each.rpartition("-")[2]) for each in ids}
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's folder with a model in it; processes start there."""
+    (tmp_path / "window_model.py").write_text(MODEL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    monkeypatch.delitem(sys.modules, "window_model", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def producer(settings: KafkaSettings) -> Iterator[Producer]:
+    """One that keeps the order of what it sends."""
+    made = make_producer(settings, **{"enable.idempotence": True})
+    yield made
+    made.flush(30)
+
+
+def plan(attribute: str = "predict", run: str = "w") -> WorkerPlan:
+    """A plan with a model of the folder, in this process."""
+    source = ModelSource(f"python:window_model:{attribute}")
+    return WorkerPlan(Target("fraud", "boosting-2", run=run), source, isolation=Isolation("none"))
+
+
+def publish(
+    producer: Producer,
+    topics: TopicNames,
+    numbers: Sequence[int],
+    *,
+    partitions: Sequence[int] = (0, 1, 2),
+    minute: timedelta = MINUTE,
+    **changes: Any,
+) -> None:
+    """One request a minute from START on, over these partitions in turn."""
+    for number in numbers:
+        event = request(number, **{"event_time": START + number * minute} | changes)
+        send(producer, topics, partitions[number % len(partitions)], CODEC.encode(event), event.event_time)
+    assert producer.flush(30) == 0
+
+
+def send(producer: Producer, topics: TopicNames, partition: int, value: bytes, when: datetime) -> None:
+    """One message of this time."""
+    milliseconds = int(when.timestamp() * 1000)
+    producer.produce(topics.requests, value, partition=partition, timestamp=milliseconds)
+    producer.poll(0)
+
+
+def replay(
+    settings: KafkaSettings, plan: WorkerPlan, window: Window = WINDOW, how: How | None = None
+) -> Summary:
+    """A replay to its end."""
+    return run_replay(plan, window, settings, how or How(), stop=Event())
+
+
+def done(settings: KafkaSettings, run: str = "w") -> Done:
+    """What a run left behind."""
+    topics = TopicNames(settings.topic_prefix)
+    compared = [
+        e
+        for e in map(Codec(ShadowComparison).decode, values_in(settings, topics.comparisons))
+        if e.run == run
+    ]
+    errors = [e for e in map(Codec(ShadowError).decode, values_in(settings, topics.errors)) if e.run == run]
+    places = Counter((each.source_partition, each.source_offset) for each in [*compared, *errors])
+    return Done(places, {each.request_id: each for each in compared}, errors)
+
+
+def values_in(settings: KafkaSettings, topic: str) -> list[bytes]:
+    """What a topic holds now, as a reader of committed transactions sees it."""
+    found: list[bytes] = []
+    with closing(make_consumer(settings, "reader", **{"enable.partition.eof": True})) as consumer:
+        partitions = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, each, 0) for each in partitions])
+        open_ones = set(partitions)
+        while open_ones:
+            for message in consumer.consume(1000, 0.1):
+                error = message.error()
+                if error is None:
+                    found.append(message.value() or b"")
+                else:
+                    assert error.name() == "_PARTITION_EOF"
+                    open_ones.discard(message.partition() or 0)
+    return found
+
+
+def assert_exactly(left: Done, numbers: set[int]) -> None:
+    """Each of these requests once, and no other."""
+    assert left.requests == numbers
+    assert set(left.places.values()) == {1}
+    assert left.places.total() == len(numbers)
+
+
+def test_exactly_the_requests_of_the_window_are_replayed(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """By event time, the start included and the end not; other models and other times are counted."""
+    publish(producer, topics, range(66))
+    publish(producer, topics, range(60, 70), model="ranker")
+    send(producer, topics, 0, b"not ours", START + 70 * MINUTE)
+    send(producer, topics, 0, b"not ours", START + 5 * MINUTE)
+    publish(producer, topics, range(66, 200))
+    summary = replay(settings, plan())
+    left = done(settings)
+    assert {int(each.rpartition("-")[2]) for each in left.compared} == {n for n in INSIDE if n % 10 != 3}
+    assert Counter(error.stage for error in left.errors) == {"predict": 6, "decode": 1}
+    assert set(left.places.values()) == {1}
+    counts = summary.progress.counts
+    assert (counts.compared, counts.errors, counts.others) == (54, {"predict": 6, "decode": 1}, 10)
+    assert counts.requests + counts.others + counts.outside == summary.progress.total
+    assert (summary.finished, summary.already, list(summary.clipped)) == (True, False, [])
+    assert (summary.progress.done, summary.covered) == (summary.progress.total, WINDOW.times)
+
+
+def test_a_window_equals_a_live_run_over_the_same_requests(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """Answer by answer; and the live run's offsets are where they were."""
+    publish(producer, topics, range(200))
+    live, stop = replace(plan(), target=Target("fraud", "boosting-2")), Event()
+    run_worker(
+        live, settings, "w", stop=stop, tick=lambda tally: stop.set() if tally.requests == 200 else None
+    )
+    before = committed(settings, live.target.group)
+    replay(settings, plan())
+    assert committed(settings, live.target.group) == before
+    ours, theirs = done(settings), done(settings, "live")
+    assert ours.places == Counter({place: 1 for place in ours.places if theirs.places[place]})
+    assert len(ours.compared) == 54
+    for request_id, each in ours.compared.items():
+        for name in ("agreement", "difference", "shadow_prediction", "primary_prediction", "source_offset"):
+            assert getattr(each, name) == getattr(theirs.compared[request_id], name), name
+
+
+def test_aborted_transactions_and_empty_partitions_end_too(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """The window's last offsets are aborted, one partition is empty, and a transaction is still open."""
+    publish(producer, topics, range(130), partitions=(0, 1))
+    with transactional(settings) as sender:
+        for number in range(70, 80):
+            sender.begin_transaction()
+            publish(sender, topics, range(number, number + 1), partitions=(0, 1), request_id="aborted-0")
+            sender.abort_transaction()
+        sender.begin_transaction()
+        publish(sender, topics, range(80, 90), partitions=(0, 1), request_id="open-0")
+        to_the_end = Window.parse((START + 60 * MINUTE).isoformat(), "now")
+        summary = replay(settings, plan(), to_the_end)
+        sender.abort_transaction()
+    assert_exactly(done(settings), set(range(60, 130)))
+    assert (summary.finished, summary.progress.done) == (True, summary.progress.total)
+    assert replay(settings, plan(), to_the_end).already
+
+
+def test_late_requests_and_a_clock_ahead_do_not_cut_the_window(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """A request that came minutes late is in; one message from the future does not end a partition early."""
+    publish(producer, topics, range(100))
+    ahead = request(999, event_time=START + 290 * MINUTE)
+    send(producer, topics, 0, CODEC.encode(ahead), ahead.event_time)
+    publish(producer, topics, range(100, 118))
+    publish(producer, topics, range(120, 126))
+    publish(producer, topics, range(118, 120))
+    publish(producer, topics, range(126, 290))
+    replay(settings, plan(), how=How(margin=7 * MINUTE))
+    assert_exactly(done(settings), INSIDE)
+
+
+def test_what_retention_deleted_is_said(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """The window begins before the earliest that is there: it ends, and says from when on it is complete."""
+    publish(producer, topics, range(200))
+    delete(settings, topics, {0: 30})  # every third minute: up to minute 90
+    summary = replay(settings, plan())
+    assert_exactly(done(settings), {number for number in INSIDE if number % 3 or number >= 90})
+    (said,) = summary.clipped
+    assert "1 of 3 partitions begin later" in said
+    assert summary.covered.start == START + 90 * MINUTE
+
+
+def test_a_window_before_all_that_is_there_ends_with_nothing(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """All of its requests are deleted: nothing is replayed, and it says so."""
+    publish(producer, topics, range(200))
+    delete(settings, topics, {0: -1, 1: -1, 2: 60})
+    summary = replay(settings, plan())
+    assert (summary.finished, summary.progress.counts.requests) == (True, 0)
+    assert any("begin later" in each for each in summary.clipped)
+    assert any("2 of 3 partitions hold nothing any more" in each for each in summary.clipped)
+
+
+def test_a_window_in_the_future_ends_with_nothing_and_binds_nobody(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """It says so; the name stays free, as there may be something another day."""
+    publish(producer, topics, range(10))
+    soon = datetime.now(UTC) + MINUTE
+    summary = replay(settings, plan(), Window.parse(soon.isoformat(), (soon + MINUTE).isoformat()))
+    assert not summary.finished
+    assert "in the future" in summary.clipped[0]
+    assert replay(settings, plan(), Window.parse(START.isoformat(), "now")).progress.counts.requests == 10
+
+
+def test_offsets_bound_a_window_as_well(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """By partition, whatever the times; a partition that is not there is an error."""
+    publish(producer, topics, range(90))
+    summary = replay(settings, plan(), Window.parse("@0:5,2:28", "@0:7,2:99"))
+    assert done(settings).places == Counter({(0, 5): 1, (0, 6): 1, (2, 28): 1, (2, 29): 1})
+    assert "1 of 2 partitions end before that" in summary.clipped[0]
+    with pytest.raises(SettingsError, match="has no partition 9; it has 3"):
+        replay(settings, plan(run="other"), Window.parse("@9:5", "@9:7"))
+
+
+def test_a_finished_run_is_done_already_and_its_name_is_taken(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """Once more: nothing twice, the same counts. Another window under the name: an error that says which."""
+    publish(producer, topics, range(200))
+    first, again = replay(settings, plan()), replay(settings, plan())
+    assert (again.already, again.finished) == (True, True)
+    assert again.progress.counts == first.progress.counts
+    assert_exactly(done(settings), INSIDE)
+    with pytest.raises(SettingsError, match=r"run 'w' covers .* choose another name"):
+        replay(settings, plan(), Window.parse("-1d", "now"))
+    with pytest.raises(SettingsError, match="another URI"):
+        replay(settings, plan("clock"))
+
+
+def test_a_run_that_never_got_anywhere_does_not_bind(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """A model that cannot be loaded: with the right one, and another window, the name is free."""
+    publish(producer, topics, range(200))
+    with pytest.raises(ModelError):
+        replay(settings, plan("absent"), Window.parse("-1d", "now"))
+    replay(settings, plan())
+    assert_exactly(done(settings), INSIDE)
+
+
+def test_the_live_run_is_nobodys_window(settings: KafkaSettings) -> None:
+    """Its group is that of live workers."""
+    with pytest.raises(SettingsError, match="run 'live' is that of `shadowlane worker`"):
+        replay(settings, plan(run="live"))
+
+
+def test_two_processes_replay_each_request_once(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """The partitions are shared out; one worker that is killed by its model is started again and goes on."""
+    publish(producer, topics, range(200))
+    summary = replay(settings, plan("dies_once"), Window.parse("@0", "now"), How(processes=2))
+    assert Path("died").exists()
+    assert_exactly(done(settings), set(range(200)))
+    assert summary.progress.counts.compared == 200
+
+
+def test_a_worker_that_gives_up_ends_the_replay_with_its_reason(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """A model that one of two processes cannot load is the same error as with one."""
+    publish(producer, topics, range(200))
+    with pytest.raises(ModelError, match="absent"):
+        replay(settings, plan("absent"), how=How(processes=2))
+
+
+def test_a_model_sees_the_time_of_the_request(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """Not the replay's own clock."""
+    publish(producer, topics, range(100))
+    replay(settings, plan("clock"))
+    for each in done(settings).compared.values():
+        assert each.shadow_prediction.label == each.event_time.isoformat()
+
+
+def test_requests_that_retention_took_during_the_run_are_counted(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """Interrupted, and when it goes on some of it is gone: lost, said, and it ends."""
+    publish(producer, topics, range(200))
+    stopped = interrupted(settings, plan(), after=10)
+    before = stopped.progress.counts.requests
+    assert 10 <= before < 60
+    left = set(range(114, 120)) - done(settings).requests
+    delete(settings, topics, {0: 38, 1: 38, 2: 38})  # up to minute 114
+    summary = replay(settings, plan())
+    counts = summary.progress.counts
+    assert counts.requests == before + len(left)
+    assert counts.requests + counts.outside + counts.others + counts.lost == summary.progress.total
+    assert counts.lost > 0
+
+
+def test_waiting_for_the_pace_ends_when_told_to_stop_and_goes_on_later(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """At the original pace an hour takes an hour; told to stop it leaves; at another speed it goes on."""
+    publish(producer, topics, range(200))
+    stop, seen = Event(), Event()
+    begun: list[Summary] = []
+
+    def run() -> None:
+        pace = How(Speed.parse("original"))
+        begun.append(run_replay(plan(), WINDOW, settings, pace, stop=stop, follow=lambda _: seen.set()))
+
+    thread = Thread(target=run)
+    thread.start()
+    assert seen.wait(60)
+    stop.set()
+    thread.join(30)
+    assert not thread.is_alive()
+    assert not begun[0].finished
+    replay(settings, plan(), how=How(Speed.parse("100000x"), processes=2))
+    assert_exactly(done(settings), INSIDE)
+
+
+def test_a_second_start_takes_over_from_the_first(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """Whoever starts the same run later has it; the other is told, and no request is there twice."""
+    publish(producer, topics, range(2000), minute=MINUTE / 10)
+    moved, failures = Event(), []
+
+    def first() -> None:
+        try:
+            slow = How(Speed.parse("200/s"))
+            run_replay(
+                plan(), WINDOW, settings, slow, stop=Event(),
+                follow=lambda now: moved.set() if now.counts.requests > 20 else None,
+            )  # fmt: skip
+        except FencedError as fenced:
+            failures.append(fenced)
+
+    thread = Thread(target=first)
+    thread.start()
+    assert moved.wait(60)
+    replay(settings, plan())
+    thread.join(60)
+    assert len(failures) == 1
+    assert_exactly(done(settings), set(range(600, 1200)))
+
+
+def test_a_dry_run_estimates_and_writes_nothing(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """The count is near, the failures are found, and neither topics nor groups hold anything new."""
+    publish(producer, topics, range(200))
+    publish(producer, topics, range(200), model="ranker")
+    estimate = estimate_replay(plan(), WINDOW, settings, How(), stop=Event())
+    assert estimate.requests == pytest.approx(60, abs=15)
+    assert estimate.sample.failed == pytest.approx(estimate.sample.asked / 10, abs=3)
+    assert estimate.seconds is not None
+    assert estimate.bytes is not None
+    assert 0 < estimate.seconds < 10
+    assert 54 * 100 < estimate.bytes < 54 * 3000
+    left = done(settings)
+    assert (left.places, values_in(settings, topics.ledger)) == (Counter(), [])
+    group = plan().target.group
+    assert committed(settings, group) == committed(settings, f"{group}:plan") == {}
+
+
+@pytest.mark.timeout(300)
+def test_killed_at_any_moment_and_run_again_each_request_is_there_once(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer, folder: Path
+) -> None:
+    """Kill -9 of the whole command, of one worker, of all: the same command goes on, with one or more processes."""
+    publish(producer, topics, range(4000), minute=MINUTE / 20)
+    inside, chance = set(range(1200, 2400)), random.Random(7)  # noqa: S311 - not for secrets
+    for start in range(6):
+        command = started(settings, folder, processes=start % 3 + 1)
+        before = sum(committed(settings, plan().target.group).values())
+        wait_until(
+            lambda: (
+                sum(committed(settings, plan().target.group).values()) > before  # noqa: B023
+                or command.poll() is not None
+            )
+        )
+        time.sleep(chance.uniform(0, 0.3))
+        if command.poll() is not None:
+            break
+        os.killpg(command.pid, signal.SIGKILL)
+        command.wait()
+    command = started(settings, folder, processes=2)
+    out, _ = command.communicate(timeout=120)
+    assert command.returncode == 0
+    assert_exactly(done(settings), inside)
+    said = json.loads(out)
+    assert (said["finished"], said["requests"], said["errors"]) == (True, 1200, {"predict": 120})
+
+
+def started(settings: KafkaSettings, folder: Path, processes: int) -> subprocess.Popen[bytes]:
+    """The command, in a process group of its own."""
+    options = {
+        "--model": "fraud",
+        "--shadow": "boosting-2",
+        "--load": "python:window_model:slowly",
+        "--from": WINDOW.start.text,
+        "--to": WINDOW.end.text,
+        "--run": "w",
+        "--processes": str(processes),
+        "--format": "json",
+        "--bootstrap-servers": settings.bootstrap_servers,
+    }
+    words = [word for pair in options.items() for word in pair]
+    env = {**os.environ, "SHADOWLANE_TOPIC_PREFIX": settings.topic_prefix}
+    with (folder / "replay.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "shadowlane", "replay", *words],
+            cwd=folder, env=env, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
+        )  # fmt: skip
+
+
+def interrupted(settings: KafkaSettings, plan: WorkerPlan, after: int) -> Summary:
+    """A replay that is told to stop after so many requests."""
+    stop = Event()
+    return run_replay(
+        replace(plan, batch_size=5), WINDOW, settings, How(Speed.parse("300/s")), stop=stop,
+        follow=lambda now: stop.set() if now.counts.requests >= after else None,
+    )  # fmt: skip
+
+
+def committed(settings: KafkaSettings, group: str) -> dict[int, int]:
+    """A group's offsets."""
+    topic = TopicNames(settings.topic_prefix).requests
+    with closing(make_consumer(settings, settings.topic_prefix + group)) as consumer:
+        found = consumer.committed([TopicPartition(topic, each) for each in range(3)], timeout=40)
+    return {each.partition: each.offset for each in found if each.offset >= 0}
+
+
+def delete(settings: KafkaSettings, topics: TopicNames, before: dict[int, int]) -> None:
+    """Delete what lies before these offsets (-1: all), as retention does."""
+    places = [TopicPartition(topics.requests, each, offset) for each, offset in before.items()]
+    admin = make_admin(settings)
+    for future in admin.delete_records(places).values():
+        future.result()
+
+
+@contextmanager
+def transactional(settings: KafkaSettings) -> Iterator[Producer]:
+    """A producer of transactions."""
+    producer = make_producer(settings, **{"transactional.id": f"{settings.topic_prefix}aborts"})
+    producer.init_transactions(30)
+    yield producer
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 90) -> None:
+    """Until it is so; fails when it is not so in time."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
