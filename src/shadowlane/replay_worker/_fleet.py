@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from ctypes import c_double
 from dataclasses import replace
 from functools import partial
 from threading import Event as Flag
@@ -40,7 +41,7 @@ def run_one(
     plan: WorkerPlan, kafka: KafkaSettings, worker_id: str | None, stop: Flag, health: Health | None = None
 ) -> Tally:
     """One worker in this process, with a heartbeat, a line now and then, and answers over HTTP."""
-    pulse, shown = Pulse.shared(), list[Tally]()
+    pulse, shown = Pulse(c_double()), list[Tally]()
     with claimed_id(plan, kafka, worker_id) as claimed:
 
         def show(tally: Tally) -> None:
@@ -65,16 +66,19 @@ def run_fleet(
     Raises:
         ShadowlaneError: a worker gave up, for this reason.
     """
+    logs.say_about(model=plan.target.model, shadow=plan.target.shadow, run=plan.target.run)
     heartbeat, work = Heartbeat(), partial(_work, plan, kafka, logs.current())
-    members = [Member(number, work, start_seconds(plan)) for number in range(processes)]
+    members: list[Member] = []
 
     def look() -> Overview:
         standings = [replace(each.standing, stopping=stop.is_set()) for each in members]
+        standings += [Standing(f"number {number}") for number in range(len(standings), processes)]
         past = total([each.past for each in members])
         return Overview(plan, standings, past, sum((each.replaced for each in members), Counter()))
 
     with answering(health, look):
         try:
+            members.extend(Member(number, work, start_seconds(plan)) for number in range(processes))
             while not stop.wait(_LOOK_SECONDS):
                 if not any(each.standing.stuck for each in members):
                     heartbeat.beat()
@@ -105,8 +109,7 @@ def _work(
         try:
             with claimed_id(plan, kafka, None) as worker_id:
                 line.say(worker_id)
-                tally = _run(plan, kafka, Witness(worker_id, pulse, line.say), stop)
-                line.say(tally, _LAST_WORD_SECONDS)
+                _run(plan, kafka, Witness(worker_id, pulse, line.say), stop)
         except ShadowlaneError as error:
             line.say(error, _LAST_WORD_SECONDS)
             log.error("%s", error)  # noqa: TRY400 - the sentence is for a reader; the trace is not
@@ -123,11 +126,13 @@ def _run(plan: WorkerPlan, kafka: KafkaSettings, witness: Witness, stop: Flag) -
             plan, kafka, witness.worker_id, stop=stop, tick=witness.tick, expect=witness.pulse.expect
         )
     except ModelError as error:
-        if witness.has_begun or not stop.is_set():
+        if witness.tally is not None or not stop.is_set():
             raise
         log.info("%s", error)  # told to stop before the model was there: nothing is wrong
         tally = Tally()
-    witness.last(tally)
+    finally:
+        witness.show()
+    log.info("worker %s stopped; replayed %s", witness.worker_id, in_words(tally))
     return tally
 
 

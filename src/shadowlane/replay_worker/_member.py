@@ -83,7 +83,8 @@ class Member:
         if self._not_before == 0.0:
             if self._process.exitcode > 0:
                 raise self._reason()
-            self._bury("killed", "it was ended by a signal")
+            ended = "it was ended by a signal" if self._process.exitcode else "it left, and nobody told it to"
+            self._bury("killed", ended)
         elif monotonic() >= self._not_before:
             self._start()
 

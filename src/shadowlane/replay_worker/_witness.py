@@ -1,4 +1,4 @@
-"""What a worker shows while it runs: its pulse, a copy of its tally now and then, lines in the log."""
+"""What a worker shows while it runs: its pulse, its tally now and then, lines in the log."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ _SAY_SECONDS = 10.0
 
 
 class Witness:
-    """Called by the loop once a round; `show` is handed the tally, and must not keep it itself."""
+    """Called by the loop once a round; `show` is handed the tally, which goes on changing: it copies."""
 
     def __init__(self, worker_id: str, pulse: Pulse, show: Callable[[Tally], None]) -> None:
         self.worker_id, self.pulse, self._show = worker_id, pulse, show
+        #: What the loop has done; None until all is loaded and Kafka has let us in.
+        self.tally: Tally | None = None
         self._next_show, self._next_say = 0.0, monotonic() + _SAY_SECONDS
         self._said = 0
-        #: Whether the loop runs: all is loaded, and Kafka has let us in.
-        self.has_begun = False
 
     def tick(self, tally: Tally) -> None:
         """A round begins."""
-        self.has_begun = True
+        self.tally = tally
         self.pulse.expect(ROUND_SECONDS)
         now = monotonic()
         if now >= self._next_show:
             self._next_show = now + _SHOW_SECONDS
-            self._show(tally)
+            self.show()
         if now >= self._next_say and tally.requests != self._said:
             self._next_say = now + _SAY_SECONDS
             self._said = tally.requests
             log.info("worker %s replayed so far %s", self.worker_id, in_words(tally))
 
-    def last(self, tally: Tally) -> None:
-        """It has ended in good order."""
-        self._show(tally)
-        log.info("worker %s stopped; replayed %s", self.worker_id, in_words(tally))
+    def show(self) -> None:
+        """As it is now."""
+        if self.tally is not None:
+            self._show(self.tally)
 
 
 def in_words(tally: Tally) -> str:

@@ -14,7 +14,7 @@ from threading import Event
 import pytest
 
 import fleet_work
-from shadowlane.errors import FencedError
+from shadowlane.errors import FencedError, SettingsError
 from shadowlane.kafka import KafkaSettings
 from shadowlane.replay_worker import Health, ModelSource, Target, WorkerPlan, _fleet, run_fleet
 
@@ -43,15 +43,20 @@ def wait_until(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
+@pytest.fixture
+def port() -> int:
+    """One that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def test_a_fleet_is_ready_when_all_of_it_is_and_adds_up_what_it_did(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path, port: int
 ) -> None:
     """One port and one heartbeat for all; told to stop, it says the totals of all in its last line."""
     monkeypatch.setattr(_fleet, "_work", fleet_work.works_in_a_fleet)
     monkeypatch.setenv("SHADOWLANE_HEARTBEAT", str(tmp_path / "heartbeat"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
     stop = Event()
     with caplog.at_level(logging.INFO), ThreadPoolExecutor(1) as pool:
         ended = pool.submit(run_fleet, PLAN, KAFKA, 2, stop, Health(port))
@@ -76,3 +81,13 @@ def test_a_fleet_ends_when_a_worker_gives_up(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(_fleet, "_work", fleet_work.gives_up_in_a_fleet)
     with pytest.raises(FencedError, match="another worker runs under this id"):
         run_fleet(PLAN, KAFKA, 2, Event())
+
+
+def test_a_fleet_that_cannot_have_its_port_ends_at_once(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a worker is started: nobody would be left to end it."""
+    monkeypatch.setattr(_fleet, "Member", None)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        with pytest.raises(SettingsError, match="--health-port"):
+            run_fleet(PLAN, KAFKA, 2, Event(), Health(port))

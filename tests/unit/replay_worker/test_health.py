@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from ctypes import c_double
 
 import pytest
 
@@ -89,8 +90,7 @@ def test_a_fleet_is_well_when_all_of_it_is(port: int) -> None:
 def test_a_loop_is_alive_for_as_long_as_it_said() -> None:
     """A slow model within its limit is alive; past that, the loop stands still; and it may move again."""
     now = 100.0
-    pulse = Pulse.shared()
-    pulse = Pulse(pulse._cell, clock=lambda: now)
+    pulse = Pulse(c_double(), clock=lambda: now)
     pulse.expect(30)
     now = 129.0
     assert pulse.overdue <= 0
