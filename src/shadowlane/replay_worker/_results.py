@@ -70,22 +70,20 @@ def compare(
     rows = answered.rows
     failures = [(row, _NO_PRIMARY) for row in rows[is_bare[rows]].tolist()]
     sent = _Sent(failures)
-
-    def send(chosen: Rows) -> None:
-        """All together; where something in them cannot be compared, halves, until it stands alone."""
+    # All together; where something in them cannot be compared, halves, until it stands alone.
+    waiting = [np.flatnonzero(~is_bare[rows])]
+    while waiting:
+        chosen = waiting.pop()
+        if not len(chosen):
+            continue
         try:
             compared = _compared(requests, answered, chosen, plan.comparator)
             sent.add(compared, _COMPARISONS.encode(comparison_columns(compared, who, plan.keep_features)))
         except Exception as error:
-            if len(chosen) == 1:
+            if len(chosen) > 1:
+                waiting += np.array_split(chosen, 2)[::-1]
+            else:
                 failures.append((int(rows[chosen[0]]), Failure.of("compare", error)))
-                return
-            middle = len(chosen) // 2
-            send(chosen[:middle])
-            send(chosen[middle:])
-
-    if len(comparable := np.flatnonzero(~is_bare[rows])):
-        send(comparable)
     return Outgoing(topic, sent.sources, sent.values), failures
 
 

@@ -127,7 +127,7 @@ class ColumnCodec(Generic[EventT]):
             try:
                 bodies.append(self._one.body(message, place and place(index)) + tail)
             except CodecError as error:
-                rejects.append(Reject(index, error))
+                rejects.append(Reject(index, _bare(error)))
                 bodies.append(None)
         return bodies
 
@@ -179,8 +179,14 @@ class ColumnCodec(Generic[EventT]):
         try:
             self._one.decode(message, place)
         except CodecError as error:
-            return error
+            return _bare(error)
         return CorruptMessageError(f"not a {self._one.contract.name}: {failure}", place)
+
+
+def _bare(error: CodecError) -> CodecError:
+    """The error without where it came from: frames that know of it, which it would know, are a cycle."""
+    error.__traceback__ = error.__context__ = error.__cause__ = None
+    return error
 
 
 class _UndecodableError(Exception):
