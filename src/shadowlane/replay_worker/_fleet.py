@@ -42,6 +42,7 @@ def run_one(
 ) -> Tally:
     """One worker in this process, with a heartbeat, a line now and then, and answers over HTTP."""
     pulse, shown = Pulse(c_double()), list[Tally]()
+    pulse.expect(start_seconds(plan))
     with claimed_id(plan, kafka, worker_id) as claimed:
 
         def show(tally: Tally) -> None:
