@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shadowlane.errors import ModelError
 from shadowlane.replay_worker import FeatureBatch
 from shadowlane.schemas import Features, ProductionRequest, to_record
 from shadowlane.schemas.columns import arrow_schema
@@ -98,6 +100,29 @@ def test_what_was_looked_up_for_one_question_serves_the_next(dicts: list[dict[st
         assert batch.dicts() == dicts
         np.testing.assert_array_equal(batch.matrix(["a", "é"]), batch_of(dicts).matrix(["a", "é"]))
         assert batch.lacking(["a"]) == batch_of(dicts).lacking(["a"])
+
+
+def test_a_column_has_the_type_that_its_feature_was_given_in() -> None:
+    """Integers and floats together are floats; what is not there is null, and a feature of nobody a float."""
+    batch = batch_of([{"i": 1, "n": 1, "t": "x", "v": [1.0], "j": {"k": 1}}, {"n": 0.5, "f": True}])
+    columns = dict(zip("intvjfz", batch.columns_of(list("intvjfz")), strict=True))
+    assert {name: (str(each.type).partition("<")[0], each.to_pylist()) for name, each in columns.items()} == {
+        "i": ("int64", [1, None]),
+        "n": ("double", [1.0, 0.5]),
+        "t": ("string", ["x", None]),
+        "v": ("list", [[1.0], None]),
+        "j": ("string", ['{"k": 1}', None]),
+        "f": ("bool", [None, True]),
+        "z": ("double", [None, None]),
+    }
+
+
+def test_text_in_one_request_and_a_number_in_another_are_no_column() -> None:
+    """The feature and its types are named; each request alone has a column."""
+    batch = batch_of([{"a": "x"}, {"a": 1.5}])
+    with pytest.raises(ModelError, match="feature 'a' is of different types in different requests"):
+        batch.columns_of(["a"])
+    assert [batch.take([row]).columns_of(["a"])[0].to_pylist() for row in (0, 1)] == [["x"], [1.5]]
 
 
 def test_integers_beyond_what_a_float_holds_are_rounded_in_a_matrix() -> None:

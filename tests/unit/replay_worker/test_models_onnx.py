@@ -222,8 +222,9 @@ def test_a_graph_of_single_rows_is_run_for_each(loaded: Loader) -> None:
             "of 3 dimensions: only rows of numbers",
         ),
         (graph_of({"x": FLOATS}, {"one": "x", "two": "x"}), NAMES[:3], "do not say which is what"),
+        (graph_of({"x": (TensorProto.STRING, [None, 3])}, {"y": "x"}), NAMES[:3], "text in one input"),
     ],
-    ids=["names", "count", "batch", "rank", "outputs"],
+    ids=["names", "count", "batch", "rank", "outputs", "text"],
 )
 def test_a_graph_that_features_do_not_fit_is_refused_when_it_is_loaded(
     loaded: Loader, graph: Any, features: tuple[str, ...], words: str

@@ -136,6 +136,16 @@ def test_a_pipeline_of_text_and_numbers_is_given_a_dataframe(loaded: Loader) -> 
     same(asked(loaded(estimator), batch_of(rows)), classes_of(estimator, plain))
 
 
+def test_categories_that_a_model_learned_from_a_dataframe_are_text_in_a_request(loaded: Loader) -> None:
+    """Also where no request of a batch has the feature, and for a category that is new."""
+    frame = pd.DataFrame({"kind": pd.Categorical(["x", "y", "z", "x"] * 20), "size": np.arange(80.0)})
+    estimator = HistGradientBoostingClassifier(max_iter=5, categorical_features="from_dtype")
+    estimator.fit(frame, np.where(frame["kind"] == "x", "yes", "no"))
+    rows = [{"kind": kind, "size": size} for kind, size in (("x", 1), ("y", 2.5), ("new", 2.5), (None, 2.5))]
+    plain = pd.DataFrame(rows).astype({"kind": "category"})
+    same(asked(loaded(estimator), batch_of(rows)), classes_of(estimator, plain))
+
+
 @pytest.mark.parametrize("form", ["numpy", "pandas"])
 def test_the_user_decides_on_the_form(loaded: Loader, form: Any, x: Any) -> None:
     """Either is right for a model of numbers, whatever it was fitted on, and neither makes it warn."""

@@ -65,12 +65,12 @@ def read_table(answers: Any, rows: int) -> pa.StructArray:
 
 def read_tables(answers: Sequence[Any]) -> pa.StructArray:
     """The predictions in answers that each are a table of one row."""
-    kinds = {(type(each), getattr(each, "dtype", None), np.shape(each)[1:]) for each in answers}
-    if len(kinds) == 1 and all(len(each) == 1 for each in answers):
-        ((kind, *_),) = kinds
-        if kind is np.ndarray:
+    kinds = {(type(each), getattr(each, "dtype", None), getattr(each, "shape", None)) for each in answers}
+    if len(kinds) == 1:
+        ((kind, _, shape),) = kinds
+        if kind is np.ndarray and shape and shape[0] == 1:
             return read_table(np.concatenate(answers), len(answers))
-        if kind is list:
+        if kind is list and set(map(len, answers)) == {1}:
             return read_answers(list(chain.from_iterable(answers)))
     return pa.concat_arrays([predictions_of(0), *(read_table(each, 1) for each in answers)])
 

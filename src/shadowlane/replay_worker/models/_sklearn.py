@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from shadowlane.errors import ModelError
@@ -121,7 +122,8 @@ def _form(estimator: Any, names: Sequence[str], columns: Sequence[object], kind:
         for part in parts:
             vars(part).pop("feature_names_in_", None)
         return form_of(kind, names)
-    text = {name for name, column in zip(names, columns, strict=True) if column in _text_columns(parts)}
+    seen_as_text = _text_columns(parts, columns)
+    text = {name for name, column in zip(names, columns, strict=True) if column in seen_as_text}
     form = form_of(kind, names, text)
     if not hasattr(estimator, "feature_names_in_"):
         columns = range(len(names))  # it knows its columns by their places, and would warn of names
@@ -151,19 +153,30 @@ def _first(estimator: Any) -> Any:
     return estimator
 
 
-def _text_columns(parts: Sequence[Any]) -> set[object]:
+def _text_columns(parts: Sequence[Any], columns: Sequence[object]) -> set[object]:
     """The columns of which an encoder or vectorizer has seen text: where none is there, it is text still."""
     found: set[object] = set()
-    transformers = [each for part in parts for each in getattr(part, "transformers_", ())]
-    for _, transformer, columns in transformers:
-        named = [columns] if isinstance(columns, str) else columns if isinstance(columns, list) else []
-        for part in _parts(transformer):
-            categories = getattr(part, "categories_", ())
-            found.update(
-                each for each, seen in zip(named, categories, strict=False) if seen.dtype.kind in "OTU"
-            )
-            found.update(named if hasattr(part, "build_analyzer") else ())
+    for part in parts:
+        own = getattr(part, "feature_names_in_", columns)
+        for _, transformer, chosen in getattr(part, "transformers_", ()):
+            named = _named(chosen, own)
+            for inner in _parts(transformer):
+                kinds = [seen.dtype.kind for seen in getattr(inner, "categories_", ())]
+                found.update(column for column, kind in zip(named, kinds, strict=False) if kind in "OTU")
+                found.update(named if hasattr(inner, "build_analyzer") else ())
     return found
+
+
+def _named(chosen: Any, columns: Sequence[object]) -> list[object]:
+    """The names of columns that are chosen by name, by place or by a mask, as far as that can be told."""
+    if isinstance(chosen, str):
+        return [chosen]
+    if isinstance(chosen, (list, np.ndarray)) and all(isinstance(each, str) for each in chosen):
+        return list(chosen)
+    try:
+        return list(np.atleast_1d(np.array(columns, object)[chosen]))
+    except (IndexError, TypeError):  # of columns that a step before has made, or a range of names
+        return []
 
 
 def _looks(part: Any) -> bool:
