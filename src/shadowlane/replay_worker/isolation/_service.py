@@ -19,6 +19,7 @@ class Service:
         self._process, self._isolation = process, isolation
         self._seen = self._loaded = process.vitals
         self._warm_bytes: int | None = None
+        self._is_limited = not (isolation.memory_bytes is None and isolation.recycle_bytes is None)
         self._place, self._since = process.place, monotonic()
 
     @property
@@ -42,6 +43,8 @@ class Service:
         limit = self._isolation.call_seconds
         if now - self._since > limit:
             raise self._process.kill("timeout", "ModelTimeout", f"no answer within {limit:g} s")
+        if not self._is_limited:
+            return
         self._seen = self._process.vitals or self._seen
         if self._is_too_large():
             raise self._process.kill("crash", "ModelOutOfMemory", self._too_large())

@@ -81,7 +81,10 @@ class Task:
         failed = _said.failures(len(rows), head.get("failures"))
         starved = set(_said.places(len(rows), head.get("starved")))
         settled = np.concatenate([found, np.array([place for place, _ in failed], np.int64)])
-        if len(np.unique(settled)) < len(settled) or self._settled[rows[settled]].any():
+        is_twice = len(failed) > 0 and len(np.unique(settled)) < len(
+            settled
+        )  # both sorts are checked already
+        if is_twice or self._settled[rows[settled]].any():
             raise NonsenseError("answers to what was answered before")
         if len(found):
             chosen = rows[found]
