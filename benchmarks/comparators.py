@@ -1,20 +1,23 @@
-"""What a rule costs over columns: microseconds of CPU a row. Run: python benchmarks/comparators.py."""
+"""What a rule costs over columns and in SQL, microseconds of CPU a row: python benchmarks/comparators.py."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
 from shadowlane.comparators import Comparator
 from shadowlane.comparators.columns import compare_columns
+from shadowlane.comparators.sql import judgement
+from shadowlane.errors import SettingsError
 from shadowlane.schemas import ShadowComparison
 from shadowlane.schemas.columns import arrow_schema
 
 PREDICTION = arrow_schema(ShadowComparison).field("primary_prediction").type
-ROWS, CALLS, ROUNDS = 2_000, 20, 7
+ROWS, CALLS, ROUNDS, TIMES_IN_SQL = 2_000, 20, 7, 100
 RANDOM = np.random.default_rng(0)
 
 
@@ -80,8 +83,25 @@ def cost(rule: str, primary: pa.StructArray, shadow: pa.StructArray) -> float:
     return best / CALLS / ROWS * 1e6
 
 
+def cost_in_sql(rule: str, primary: pa.StructArray, shadow: pa.StructArray) -> str:
+    """The same of DuckDB, which is given the rows many times over."""
+    try:
+        sql = judgement(Comparator.parse(rule), column="{side}_prediction.{part}")
+    except SettingsError:
+        return "none"
+    rows = pa.table({"primary_prediction": primary, "shadow_prediction": shadow})
+    with duckdb.connect(":memory:") as connection:
+        connection.register("rows", pa.concat_tables([rows] * TIMES_IN_SQL))
+        connection.execute("CREATE TABLE many AS FROM rows")
+        begun = time.process_time()
+        query = f"SELECT sum(CAST({sql.agreement} AS INT)), max({sql.difference}) FROM many"  # noqa: S608 (our own text)
+        connection.execute(query)
+        return f"{(time.process_time() - begun) / ROWS / TIMES_IN_SQL * 1e6:.2f}"
+
+
 if __name__ == "__main__":
-    print("| predictions | rule | µs a row |")
-    print("|---|---|---|")
+    print("| predictions | rule | columns | SQL |")
+    print("|---|---|---|---|")
     for name, rule, primary, shadow in cases():
-        print(f"| {name} | `{rule}` | {cost(rule, primary, shadow):.2f} |")
+        in_sql = cost_in_sql(rule, primary, shadow)
+        print(f"| {name} | `{rule}` | {cost(rule, primary, shadow):.2f} | {in_sql} |", flush=True)

@@ -67,7 +67,7 @@ def own_rule(target: str, part: Part | None) -> Rule:
 
 def tolerant_rules(tolerance: str) -> tuple[Rule, Rule]:
     """What `auto:0.1` means for scores and vectors."""
-    bound = _number("tolerance", tolerance)
+    bound = _number("the tolerance", tolerance)
     return ScoreRule(bound), VectorRule(bound=bound)
 
 
@@ -90,7 +90,9 @@ def _score_rule(options: str) -> Rule:
     given = _options(options, ("abs", "rel"), "score")
     if not given:
         return ScoreRule()
-    absolute = _number("abs", given.get(_BARE, given.get("abs", "0")))
+    if _BARE in given:
+        return ScoreRule(_number("the tolerance", given[_BARE]))
+    absolute = _number("abs", given.get("abs", "0"))
     return ScoreRule(absolute, _number("rel", given.get("rel", "0"), most=1.0))
 
 
@@ -101,7 +103,8 @@ def _vector_rule(options: str) -> Rule:
     for name, value in given.items():
         measure = name or "largest"
         least = -1.0 if measure == "cosine" else 0.0
-        return VectorRule(measure, _number(measure, value, least, 1.0 if measure in _UP_TO_ONE else math.inf))
+        most = 1.0 if measure in _UP_TO_ONE else math.inf
+        return VectorRule(measure, _number(name or "the tolerance", value, least, most))
     return VectorRule(bound=DEFAULT_TOLERANCE)
 
 

@@ -45,5 +45,5 @@ def test_options_stand_over_the_file(plan: WorkerPlan, config: Path) -> None:
 
 def test_a_wrong_option_is_named(plan: WorkerPlan, config: Path) -> None:
     """Before anything is consumed."""
-    with pytest.raises(SettingsError, match="comparator 'score:x': abs must be a number"):
+    with pytest.raises(SettingsError, match="comparator 'score:x': the tolerance must be a number"):
         ComparingOptions(comparator=["score:x"]).applied_to(plan, config)

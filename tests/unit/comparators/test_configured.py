@@ -89,7 +89,7 @@ def test_the_file_may_hold_more(tmp_path: Path) -> None:
         ("[comparators]\nscores = 1", "[comparators]: scores is not a setting; did you mean score?"),
         ('[comparators]\nscore = "abs=x"', "[comparators] score: abs must be a number"),
         ("[comparators]\nscore = true", "[comparators] score: must be text in quotes or a number, not bool"),
-        ('[comparators.fraud]\nscore = "x"', "[comparators.fraud] score: abs must be a number"),
+        ('[comparators.fraud]\nscore = "x"', "[comparators.fraud] score: the tolerance must be a number"),
         ("[comparators.fraud]\nscor = 1", "[comparators.fraud]: scor is not a setting; did you mean score?"),
         ('[comparators]\nignore = "label=x"', "[comparators] ignore: must be a list of texts"),
         ('[comparators]\nignore = ["x"]', "[comparators] ignore: 'x': write label=VALUE"),
