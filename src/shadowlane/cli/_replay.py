@@ -16,6 +16,7 @@ from shadowlane.cli._comparing_options import ComparingOptions
 from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
 from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
+from shadowlane.cli._isolation_options import IsolationOptions
 from shadowlane.cli._model_options import ModelOptions
 from shadowlane.cli._options import BootstrapServers, Config, settings
 from shadowlane.cli._shadow import ShadowOptions
@@ -48,6 +49,7 @@ class Form(StrEnum):
     shadow=ShadowOptions,
     loading=ModelOptions,
     fetching=FetchOptions,
+    isolation=IsolationOptions,
     comparing=ComparingOptions,
     primary=PrimaryOptions,
     control=ControlOptions,
@@ -57,6 +59,7 @@ def replay(
     shadow: ShadowOptions,
     loading: ModelOptions,
     fetching: FetchOptions,
+    isolation: IsolationOptions,
     comparing: ComparingOptions,
     primary: PrimaryOptions,
     control: ControlOptions,
@@ -123,6 +126,7 @@ def replay(
     asked = it.Window.parse(start, end)
     how = it.How(it.Speed.parse(speed), processes, it.parse_duration(margin))
     plan = comparing.applied_to(shadow.plan(run or asked.run, fetching.applied_to(loading.source())), config)
+    plan = replace(plan, isolation=isolation.value())
     plan = replace(plan, primary=primary.source(), control=control.value(primary.source()))
     kafka = settings(bootstrap_servers, config=config).kafka
     _say_zone(asked)
