@@ -227,6 +227,17 @@ def test_a_call_for_many_that_fails_is_done_one_by_one() -> None:
     assert sorted(many.calls) == [1, 1, 1, 3]
 
 
+def test_the_attempts_of_a_call_for_one_are_those_that_were_made() -> None:
+    """Also where the look-up knows only many."""
+
+    def fault(_features: Sequence[Mapping[str, Any]]) -> None:
+        raise TransientError("busy")
+
+    many = Many(fault)
+    ((_, failure),) = fetched(many, {"n": 5}).failures
+    assert (failure.attempts, many.calls) == (3, [1, 1, 1])
+
+
 def test_another_number_of_answers_is_a_failure() -> None:
     """Whose they are nobody knows."""
 

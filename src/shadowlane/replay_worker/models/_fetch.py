@@ -61,7 +61,15 @@ class Fetcher:
             raise ModelError(
                 f"a {type(target).__name__} fetches nothing: neither callable, nor has it fetch or fetch_many"
             )
-        self._lookups, self._seconds = Lookups(threads, seconds), seconds
+        self._lookups = Lookups(threads, seconds)
+        self._retrying = tenacity.Retrying(
+            reraise=True,
+            retry=tenacity.retry_if_exception_type(_TRANSIENT),
+            wait=_WAIT,
+            stop=tenacity.stop_any(
+                tenacity.stop_after_attempt(_ATTEMPTS), tenacity.stop_after_delay(seconds)
+            ),
+        )
 
     def run(self, batch: FeatureBatch, on_beat: Callable[[], None] = lambda: None) -> Fetched:
         """Look up for each request of the batch; `on_beat` is told of each that is settled."""
@@ -87,7 +95,7 @@ class Fetcher:
         self, given: Sequence[Values], contexts: Sequence[RequestContext]
     ) -> Iterator[Values | Failure]:
         """What was found for each, or why nothing was."""
-        if self._many is not None and (len(given) > 1 or self._one is None):
+        if self._many is not None and len(given) > 1:
             together = self._together(given, contexts)
             if together is not None:
                 yield from together
@@ -107,39 +115,34 @@ class Fetcher:
         return look.value if look.error is None else None
 
     def _ask_one(self, features: Values, context: RequestContext) -> Callable[[Lookup], Values]:
-        def ask(look: Lookup) -> Values:
-            if self._one is not None:
-                return _read(self._patiently(look, self._one, dict(features), context))
-            assert self._many is not None  # noqa: S101 - for the type checker; the constructor saw to it
-            (found,) = _all(self._patiently(look, self._many, [dict(features)], [context]), 1)
-            return found
-
-        return ask
+        one = self._one
+        if one is None:
+            ask = self._ask_many([features], [context])
+            return lambda look: ask(look)[0]
+        return lambda look: _read(self._patiently(look, lambda: one(dict(features), context)))
 
     def _ask_many(
         self, given: Sequence[Values], contexts: Sequence[RequestContext]
     ) -> Callable[[Lookup], Sequence[Values]]:
+        many = self._many
+        assert many is not None  # noqa: S101 - for the type checker; the constructor saw to it
+
         def ask(look: Lookup) -> Sequence[Values]:
-            found = self._patiently(look, self._many, [dict(each) for each in given], contexts)
-            return _all(found, len(given))
+            found = self._patiently(look, lambda: many([dict(each) for each in given], list(contexts)))
+            if len(found) != len(given):
+                raise ModelError(f"{len(given)} requests, but fetch_many gave {len(found)} answers")
+            return [_read(each) for each in found]
 
         return ask
 
-    def _patiently(self, look: Lookup, call: Any, *inputs: Any) -> Any:
+    def _patiently(self, look: Lookup, call: Callable[[], Any]) -> Any:
         """Call it, and again where its failure may pass and there is time."""
 
         def once() -> Any:
             look.attempts += 1
-            return call(*inputs)
+            return call()
 
-        return tenacity.Retrying(
-            reraise=True,
-            retry=tenacity.retry_if_exception_type(_TRANSIENT),
-            wait=_WAIT,
-            stop=tenacity.stop_any(
-                tenacity.stop_after_attempt(_ATTEMPTS), tenacity.stop_after_delay(self._seconds)
-            ),
-        )(once)
+        return self._retrying(once)
 
     def _outcome(self, look: Lookup) -> Values | Failure:
         if look.error is None:
@@ -177,9 +180,3 @@ def load_fetcher(source: ModelSource) -> Fetcher | None:
 def _read(found: Any) -> Values:
     """What a look-up gave, as the event would hold it."""
     return Features.of(as_mapping("what fetch gives", found)).to_dict()
-
-
-def _all(found: Any, rows: int) -> Sequence[Values]:
-    if len(found) != rows:
-        raise ModelError(f"{rows} requests, but fetch_many gave {len(found)} answers")
-    return [_read(each) for each in found]
