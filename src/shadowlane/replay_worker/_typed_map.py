@@ -96,6 +96,20 @@ class TypedMap:
             return items.to_pylist()  # type: ignore[no-any-return]
         return items.to_numpy(zero_copy_only=False).tolist()  # type: ignore[no-any-return]
 
+    def columns(self, values: list[Any]) -> list[list[Any]]:
+        """Of rows that all have the same names: the values under each."""
+        return [values[place :: self.width] for place in range(self.width)]
+
+    def dicts(self) -> list[dict[str, Any]]:
+        """A dict for each row."""
+        if self.width:
+            table = zip(*self.columns(self.values()), strict=True)
+            return [dict(zip(self.names, row, strict=True)) for row in table]
+        rows: list[dict[str, Any]] = [{} for _ in range(self.rows)]
+        if len(self.items):
+            self.update(rows, self.values())
+        return rows
+
     def update(self, rows: list[dict[str, Any]], values: list[Any]) -> None:
         """Add each row's names and values to its dict."""
         names, codes = self.names, self.codes.tolist()

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shadowlane.errors import ModelError
@@ -47,12 +47,14 @@ def batch_of(dicts: list[dict[str, object]]) -> FeatureBatch:
     return FeatureBatch(pa.array(records, FEATURES).slice(1, len(dicts)))
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(rows)
 def test_dicts_are_what_was_published(dicts: list[dict[str, object]]) -> None:
     """Each request's dict comes back, also from a slice of a larger batch."""
     assert batch_of(dicts).dicts() == dicts
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(rows)
 def test_the_matrix_holds_each_number_in_the_models_order(dicts: list[dict[str, object]]) -> None:
     """Numbers, integers and flags stand in their named column; all else is NaN."""
@@ -65,6 +67,7 @@ def test_the_matrix_holds_each_number_in_the_models_order(dicts: list[dict[str, 
     np.testing.assert_array_equal(matrix, np.array(expected).reshape(len(dicts), 4))
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(rows, st.lists(st.sampled_from(["a", "b", "é", "zz"]), unique=True))
 def test_what_a_request_lacks_is_what_it_gave_as_null_and_what_was_wanted_of_it(
     dicts: list[dict[str, object]], wanted: list[str]
@@ -83,6 +86,7 @@ def test_what_a_request_lacks_is_what_it_gave_as_null_and_what_was_wanted_of_it(
         assert [len(names) for names in lists] == [len(names) for names in expected]
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(rows, st.lists(st.sampled_from(["a", "b", "é", "zz"]), unique=True))
 def test_what_nobody_asked_for_is_counted_by_name(dicts: list[dict[str, object]], wanted: list[str]) -> None:
     """A feature that is none of the wanted ones counts once for each request that carries it, null or not."""
@@ -92,6 +96,7 @@ def test_what_nobody_asked_for_is_counted_by_name(dicts: list[dict[str, object]]
     assert batch_of(dicts).unexpected(wanted) == expected
 
 
+@settings(deadline=None)  # a busy machine is no fault
 @given(rows)
 def test_what_was_looked_up_for_one_question_serves_the_next(dicts: list[dict[str, object]]) -> None:
     """Asking the same batch again, and for other things, gives what a new batch gives."""
