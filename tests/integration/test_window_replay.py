@@ -11,9 +11,10 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -136,7 +137,8 @@ def done(settings: KafkaSettings, run: str = "w") -> Done:
         if e.run == run
     ]
     errors = [e for e in map(Codec(ShadowError).decode, values_in(settings, topics.errors)) if e.run == run]
-    places = Counter((each.source_partition, each.source_offset) for each in [*compared, *errors])
+    places = Counter((each.source_partition, each.source_offset) for each in compared)
+    places += Counter((each.source_partition, each.source_offset) for each in errors)
     return Done(places, {each.request_id: each for each in compared}, errors)
 
 
@@ -441,33 +443,30 @@ def test_a_dry_run_estimates_and_writes_nothing(
 def test_killed_at_any_moment_and_run_again_each_request_is_there_once(
     settings: KafkaSettings, topics: TopicNames, producer: Producer, folder: Path
 ) -> None:
-    """Kill -9 of the whole command, of one worker, of all: the same command goes on, with one or more processes."""
+    """Kill -9 of the command and its workers: the same command goes on, with as many processes or others."""
     publish(producer, topics, range(4000), minute=MINUTE / 20)
-    inside, chance = set(range(1200, 2400)), random.Random(7)  # noqa: S311 - not for secrets
-    for start in range(6):
-        command = started(settings, folder, processes=start % 3 + 1)
-        before = sum(committed(settings, plan().target.group).values())
-        wait_until(
-            lambda: (
-                sum(committed(settings, plan().target.group).values()) > before  # noqa: B023
-                or command.poll() is not None
-            )
-        )
-        time.sleep(chance.uniform(0, 0.3))
-        if command.poll() is not None:
-            break
-        os.killpg(command.pid, signal.SIGKILL)
-        command.wait()
-    command = started(settings, folder, processes=2)
-    out, _ = command.communicate(timeout=120)
-    assert command.returncode == 0
-    assert_exactly(done(settings), inside)
-    said = json.loads(out)
+    chance = random.Random(7)  # noqa: S311 - not for secrets
+    for processes in (1, 3, 2, 1):
+        with command(settings, folder, processes) as running:
+            moved = partial(has_moved, settings, sum(committed(settings, plan().target.group).values()))
+            wait_until(lambda: moved() or running.poll() is not None)  # noqa: B023 - called in this round
+            time.sleep(chance.uniform(0, 0.3))
+            assert running.poll() is None, "it had ended by itself"
+    with command(settings, folder, processes=2) as running:
+        assert running.wait(120) == 0
+    assert_exactly(done(settings), set(range(1200, 2400)))
+    said = json.loads((folder / "replay.json").read_text())
     assert (said["finished"], said["requests"], said["errors"]) == (True, 1200, {"predict": 120})
 
 
-def started(settings: KafkaSettings, folder: Path, processes: int) -> subprocess.Popen[bytes]:
-    """The command, in a process group of its own."""
+def has_moved(settings: KafkaSettings, before: int) -> bool:
+    """Whether the run's offsets are past that."""
+    return sum(committed(settings, plan().target.group).values()) > before
+
+
+@contextmanager
+def command(settings: KafkaSettings, folder: Path, processes: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The command in a process group of its own, which is killed at the end."""
     options = {
         "--model": "fraud",
         "--shadow": "boosting-2",
@@ -479,13 +478,22 @@ def started(settings: KafkaSettings, folder: Path, processes: int) -> subprocess
         "--format": "json",
         "--bootstrap-servers": settings.bootstrap_servers,
     }
-    words = [word for pair in options.items() for word in pair]
+    words = [
+        sys.executable,
+        "-m",
+        "shadowlane",
+        "replay",
+        *(word for pair in options.items() for word in pair),
+    ]
     env = {**os.environ, "SHADOWLANE_TOPIC_PREFIX": settings.topic_prefix}
-    with (folder / "replay.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "shadowlane", "replay", *words],
-            cwd=folder, env=env, stdout=subprocess.PIPE, stderr=log, start_new_session=True,
-        )  # fmt: skip
+    with (folder / "replay.log").open("ab") as log, (folder / "replay.json").open("wb") as out:
+        process = subprocess.Popen(words, cwd=folder, env=env, stdout=out, stderr=log, start_new_session=True)
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def interrupted(settings: KafkaSettings, plan: WorkerPlan, after: int) -> Summary:

@@ -126,13 +126,12 @@ def resolve(topic: Topic, window: Window, margin: timedelta) -> list[Slice]:
     wanted = sorted(asked)
     starts = topic.at(wanted, window.start.moment - margin) if window.start.moment else {}
     ends = topic.at(wanted, window.end.moment + margin) if window.end.moment else {}
-    return [_slice(topic, window, margin, partition, starts, ends) for partition in wanted]
+    return [_slice(topic, window, partition, starts, ends) for partition in wanted]
 
 
 def _slice(
     topic: Topic,
     window: Window,
-    margin: timedelta,
     partition: int,
     starts: Mapping[int, int],
     ends: Mapping[int, int],
