@@ -24,6 +24,7 @@ from shadowlane.replay_worker.models._call_errors import CallError, CallTimeoutE
 from shadowlane.replay_worker.models._http._client import (
     MOST_BYTES,
     AnswerError,
+    Client,
     ServerLostError,
     ServerRefusedError,
 )
@@ -124,6 +125,16 @@ def test_a_server_that_refuses_connections_is_nobodys_fault(server: InferenceSer
     assert "Connection refused" in str(error)
     server.start()
     assert model.read_each([ask(model)]).field("score").to_pylist() == [3.0]
+
+
+def test_a_refused_connection_is_nobodys_fault_although_the_server_is_back(
+    server: InferenceServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No attempt got through to it: that it is ready a moment later makes no request guilty."""
+    model = load(server)
+    server.stop()
+    monkeypatch.setattr(Client, "is_ready", lambda _client: True)  # as if it came back just then
+    assert isinstance(failure(model), UnavailableError)
 
 
 def test_a_503_is_nobodys_fault_while_the_model_is_not_ready(server: InferenceServer) -> None:
@@ -227,8 +238,11 @@ def test_credentials_come_from_the_environment_or_a_file_that_is_read_again(
     path.write_text("Authorization: Bearer second-token\n")
     os.utime(path, ns=(1, 1))
     ask(model)
+    path.unlink()
+    ask(model)
     sent = [seen.headers for seen in server.script.seen]
-    assert [each["Authorization"] for each in sent] == ["Bearer first-token", "Bearer second-token"]
+    tokens = ["first", "second", "second"]  # what stood there counts while the file is away
+    assert [each["Authorization"] for each in sent] == [f"Bearer {token}-token" for token in tokens]
     assert {(each["X-Tenant"], each["X-Team"]) for each in sent} == {("blue", "red")}
 
 

@@ -43,17 +43,21 @@ class ServerRefusedError(CallError):
 
 
 class ServerLostError(CallError):
-    """The server went away in mid-answer, again and again."""
+    """The server, or what it asks itself, went away in mid-answer, again and again."""
 
 
 class AnswerError(CallError):
     """The server's answer is none that can be read."""
 
 
-class _PassingError(CallError):
-    """What may be over at the next attempt. `blame`: whose fault it can be."""
+#: Whose fault a failure can be: no request's; no request's where the model is not ready; the request's.
+Blame = Literal["nobody", "server", "request"]
 
-    def __init__(self, message: str, blame: Literal["server", "rate", "either"], after: float = 0.0) -> None:
+
+class _PassingError(CallError):
+    """What may be over at the next attempt."""
+
+    def __init__(self, message: str, blame: Blame, after: float = 0.0) -> None:
         super().__init__(message)
         self.blame, self.after = blame, after
 
@@ -117,12 +121,10 @@ class Client:
         A request that ends the server whenever it is asked must not be asked for ever: once an attempt
         broke off after it had been sent, it may be the request's fault.
         """
-        last, attempts = passed[-1], len(passed)
-        if all(each.blame == "rate" for each in passed) or (
-            all(each.blame != "either" for each in passed) and not self.is_ready()
-        ):
+        last, attempts, blames = passed[-1], len(passed), {each.blame for each in passed}
+        if "request" not in blames and ("server" not in blames or not self.is_ready()):
             return UnavailableError(str(last), attempts=attempts)
-        kind = ServerRefusedError if last.blame != "either" else ServerLostError
+        kind = ServerLostError if last.blame == "request" else ServerRefusedError
         return kind(f"{last}, at the last of {attempts} attempts", attempts=attempts)
 
     def _once(
@@ -148,10 +150,10 @@ class Client:
         except (ReadTimeoutError, EmptyPoolError):
             raise self._too_late() from None
         except (NewConnectionError, ConnectTimeoutError) as error:
-            raise _PassingError(f"{self._address.server}: {_reason(error)}", "server") from error
+            raise _PassingError(f"{self._address.server}: {_reason(error)}", "nobody") from error
         except ProtocolError as error:
             raise _PassingError(
-                f"{self._address.server}: the connection broke off ({_reason(error)})", "either"
+                f"{self._address.server}: the connection broke off ({_reason(error)})", "request"
             ) from error
         except HTTPError as error:  # TLS, above all
             raise ServerRefusedError(f"{self._address.server}: {_reason(error)}") from error
@@ -186,9 +188,9 @@ class Client:
         message = f"HTTP {status}: {self._headers.hidden(_said(body))}".rstrip(": ")
         if status not in _PASSING:
             return ServerRefusedError(message)
-        blame: Literal["server", "rate", "either"] = "either"
+        blame: Blame = "request"
         if status == _TOO_MANY:
-            blame = "rate"
+            blame = "nobody"
         elif status == _SERVICE_UNAVAILABLE:
             blame = "server"
         return _PassingError(message, blame, _retry_after(headers.get("Retry-After")))

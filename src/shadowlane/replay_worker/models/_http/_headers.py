@@ -35,10 +35,10 @@ class Headers:
         self.now()
 
     def now(self) -> dict[str, str]:
-        """What to send at this moment.
+        """What to send at this moment; while the file is away, what stood there before.
 
         Raises:
-            ModelError: the file cannot be read.
+            ModelError: the file cannot be read, or holds something else.
         """
         if self._path is None:
             return self._given | SHADOW
@@ -48,7 +48,8 @@ class Headers:
                 if changed != self._changed:
                     self._from_file, self._changed = _read(self._path.read_text(), HEADERS_FILE), changed
             except (OSError, UnicodeDecodeError) as error:
-                raise ModelError(f"{HEADERS_FILE}: {type(error).__name__}, for {self._path}") from None
+                if self._changed is None:
+                    raise ModelError(f"{HEADERS_FILE}: {type(error).__name__}, for {self._path}") from None
             return self._given | self._from_file | SHADOW
 
     def hidden(self, text: str) -> str:
