@@ -20,11 +20,14 @@ import duckdb
 import pytest
 from confluent_kafka import Producer
 from deltalake import DeltaTable
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 
 from shadowlane.aggregator import AggregatorPlan, run_aggregator
 from shadowlane.kafka import EmbeddedKafka, KafkaSettings, TopicNames, create_topics, default_specs
-from shadowlane.replay_worker import ModelSource, Target, WorkerPlan
+from shadowlane.replay_worker import ModelSource, Tally, Target, WorkerPlan, _spans, run_worker
 from shadowlane.replay_worker._source import LiveSource
 from shadowlane.schemas import Codec, ProductionRequest
 from tests_support import request
@@ -310,6 +313,45 @@ def test_a_source_knows_what_waits_in_its_partitions(
         wait_until(lambda: bool(waiting()) and {} in [each.waiting() for each in sources])
         wait_until(lambda: 0 < sum(count or 0 for _, count in waiting()) < 600)
         wait_until(lambda: waiting() == [(0, 0), (1, 0), (2, 0)])
+
+
+def test_a_batch_is_linked_to_the_traces_of_its_requests(
+    tmp_path: Path,
+    settings: KafkaSettings,
+    topics: TopicNames,
+    producer_factory: Callable[..., Producer],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Through the whole worker: what the hook wrote into a request's context leads to its batch's span."""
+    (tmp_path / "outside_model.py").write_text(MODEL)
+    (tmp_path / "may-load").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(_spans, "_tracer", lambda: provider.get_tracer("test"))
+    producer, trace = producer_factory(), 0x4BF92F3577B34DA6A3CE929D0E0E4736
+    for number in range(20):
+        context = {"traceparent": f"00-{trace:032x}-{number + 1:016x}-0{number % 2}"}
+        producer.produce(topics.requests, CODEC.encode(request(number, context=context)))
+    producer.flush()
+    stop, plan = Event(), WorkerPlan(Target("fraud", "s"), ModelSource("python:outside_model:predict"))
+
+    def tick(done: Tally) -> None:
+        if done.requests == 20:
+            stop.set()
+
+    run_worker(plan, settings, "w", stop=stop, tick=tick)
+    spans = exporter.get_finished_spans()
+    links = [link.context for span in spans for link in span.links]
+    assert sorted(each.span_id for each in links) == list(range(2, 21, 2))
+    assert {each.trace_id for each in links} == {trace}
+    attributes = [dict(span.attributes or {}) for span in spans]
+    assert {each["messaging.destination.name"] for each in attributes} == {topics.requests}
+    assert {each["messaging.consumer.group.name"] for each in attributes} == {
+        settings.topic_prefix + plan.target.group
+    }
+    assert sum(int(str(each["messaging.batch.message_count"])) for each in attributes) == 20
 
 
 @pytest.mark.timeout(240)
