@@ -51,8 +51,6 @@ class Records:
         self, outcome: Outcome, messages: Sequence[Message], tally: Tally, begun: float, ran: float
     ) -> None:
         """A batch that began and was encoded at these moments is committed."""
-        if not messages:
-            return
         now = monotonic()
         outcome.count(tally)
         tally.batch_seconds.add_one(ran - begun)
