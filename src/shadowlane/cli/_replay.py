@@ -191,6 +191,7 @@ def _summed_up(summary: it.Summary) -> list[tuple[str, str]]:
     progress, counts = summary.progress, summary.progress.counts
     again = "the same command goes on" if progress.done < progress.total else "nothing of it is there yet"
     state = "done already" if summary.already else "done" if summary.finished else f"not done: {again}"
+    rate = f" at {progress.rate:,.0f} messages/s"
     errors = ", ".join(f"{stage} {count:,}" for stage, count in sorted(counts.errors.items()))
     return [
         ("run", f"{summary.target.run}: {state}"),
@@ -203,7 +204,7 @@ def _summed_up(summary: it.Summary) -> list[tuple[str, str]]:
         ),
         ("beside", f"{counts.others:,} requests of other models, {counts.outside:,} of other times"),
         *([("lost", f"{counts.lost:,} offsets that Kafka deleted unread")] if counts.lost else []),
-        ("time", f"{it.span(progress.seconds)} at {progress.rate:,.0f} messages/s"),
+        *([("time", it.span(progress.seconds) + rate)] if progress.seconds else []),
         ("next", summary.next_command),
     ]
 

@@ -45,7 +45,7 @@ class Sample:
 
     def __str__(self) -> str:
         return (
-            f"{self.requests:,} of {self.messages:,} sampled messages are some, "
+            f"in the sample {self.requests:,} of {self.messages:,} messages are such, "
             f"and the shadow failed on {self.failed:,} of {self.asked:,}"
         )
 
@@ -130,18 +130,18 @@ def estimate_replay(
 
 
 def _look(topic: Topic, slices: Sequence[Slice], reached: Mapping[int, Position]) -> list[Message]:
-    """Some messages from the beginning, the middle and towards the end of what is left of each partition."""
+    """Some messages of each partition, from places spread evenly over what is left of it."""
     left = sorted(
         (each for each in slices if reached[each.partition].offset < each.end),
         key=lambda each: reached[each.partition].offset - each.end,
     )[:_LOOKS]
-    looks = max(1, min(3, _LOOKS // max(1, len(left))))
+    looks = max(1, _LOOKS // max(1, len(left)))
     count = max(1, _SAMPLE // (looks * max(1, len(left))))
     found: dict[tuple[int, int], Message] = {}
     for each in left:
         first = reached[each.partition].offset
         for look in range(looks):
-            offset = first + (each.end - first) * look // looks
+            offset = first + (each.end - first) * (2 * look + 1) // (2 * looks)
             for message in topic.peek(each.partition, offset, count):
                 if (message.offset() or 0) < each.end:
                     found[each.partition, message.offset() or 0] = message

@@ -36,7 +36,8 @@ Say = Callable[[Reached], None]
 _SAY_SECONDS = 0.2
 _POLL_SECONDS = 0.05
 _RESTART_SECONDS = 1.0
-_GRACE_SECONDS = 30.0
+# Beyond the plan's grace: closing clients, and the interpreter's end.
+_FAREWELL_SECONDS = 5.0
 #: A worker that dies so often without getting anywhere would do so for ever.
 _DEATHS = 5
 
@@ -86,7 +87,7 @@ def replay_shares(
             for worker in workers:
                 worker.look(say)
     finally:
-        _stop(workers, say)
+        _stop(workers, plan.grace_seconds + _FAREWELL_SECONDS, say)
 
 
 @dataclass(slots=True)
@@ -183,15 +184,15 @@ def _child(
             sys.exit(1)
 
 
-def _stop(workers: Sequence[_Worker], say: Say) -> None:
+def _stop(workers: Sequence[_Worker], grace: float, say: Say) -> None:
     """Ask each to finish its batch; end by force what does not within the grace."""
     running = [each.process for each in workers if each.process is not None and not each.is_done]
     for process in running:
         process.terminate()
-    deadline = time.monotonic() + _GRACE_SECONDS
+    deadline = time.monotonic() + grace
     while any(process.is_alive() for process in running):
         if time.monotonic() > deadline:
-            log.warning("a worker did not finish within %d s; ending it", _GRACE_SECONDS)
+            log.warning("a worker did not finish within %.0f s; ending it", grace)
             for process in running:
                 process.kill()
         for worker in workers:
