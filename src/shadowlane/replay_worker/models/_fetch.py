@@ -100,8 +100,8 @@ class Fetcher:
             if together is not None:
                 yield from together
                 return
-        looks = [Lookup(self._ask_one(*each)) for each in zip(given, contexts, strict=True)]
-        for look in self._lookups.run(looks):
+        asks = [self._ask_one(*each) for each in zip(given, contexts, strict=True)]
+        for look in self._lookups.start(asks):
             look.wait()
             yield self._outcome(look)
 
@@ -109,9 +109,8 @@ class Fetcher:
         self, given: Sequence[Values], contexts: Sequence[RequestContext]
     ) -> Sequence[Values] | None:
         """What one call found for all; None where it failed, for any of them."""
-        look = Lookup(self._ask_many(given, contexts))
-        for _ in self._lookups.run([look]):
-            look.wait()
+        (look,) = self._lookups.start([self._ask_many(given, contexts)])
+        look.wait()
         return look.value if look.error is None else None
 
     def _ask_one(self, features: Values, context: RequestContext) -> Callable[[Lookup], Values]:

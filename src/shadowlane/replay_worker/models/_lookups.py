@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Lock, Thread
@@ -21,46 +21,24 @@ class LookupTimeoutError(Exception):
 class Lookup:
     """One call: its value or its error, once it has been waited for."""
 
-    def __init__(self, call: Callable[[Lookup], Any]) -> None:
+    def __init__(self, call: Callable[[Lookup], Any], lookups: Lookups) -> None:
         self.value: Any = None
         self.error: BaseException | None = None
         #: Counted by the call itself.
         self.attempts = 0
-        self._call = call
+        self._call, self._lookups = call, lookups
         self._done, self._lock = Flag(), Lock()
-        self._lookups: Lookups | None = None
         self._since: float | None = None
         self._is_over = False
 
     def wait(self) -> None:
         """Until it is done, or its time is over."""
-        assert self._lookups is not None  # noqa: S101 - for the type checker; `Lookups.run` gave it
         while not self._done.wait(self._patience()):
             self._lookups.top_up()
             if self._patience() <= 0:
                 self._end(LookupTimeoutError(self._lookups.too_late()))
             elif self._since is None and not self._lookups.alive:
                 self._end(LookupTimeoutError(self._lookups.too_many()))
-
-    def _patience(self) -> float:
-        assert self._lookups is not None  # noqa: S101 - as above
-        if self._since is None:
-            return _STEP_SECONDS
-        return max(0.0, self._since + self._lookups.seconds - monotonic())
-
-    def _end(self, error: BaseException) -> None:
-        """Wait no longer; what it still gives is nobody's."""
-        with self._lock:
-            if self._done.is_set():
-                return
-            self._is_over, self.error = True, error
-            self._done.set()
-            if self._since is not None and self._lookups is not None:
-                self._lookups.leave_one()
-
-    def give(self, lookups: Lookups) -> None:
-        """Hand it to the threads."""
-        self._lookups = lookups
 
     def run(self) -> bool:
         """Call, in a thread; whether that thread is still one of ours afterwards."""
@@ -81,6 +59,21 @@ class Lookup:
             self._done.set()
         return True
 
+    def _patience(self) -> float:
+        if self._since is None:
+            return _STEP_SECONDS
+        return max(0.0, self._since + self._lookups.seconds - monotonic())
+
+    def _end(self, error: BaseException) -> None:
+        """Wait no longer; what it still gives is nobody's."""
+        with self._lock:
+            if self._done.is_set():
+                return
+            self._is_over, self.error = True, error
+            self._done.set()
+            if self._since is not None:
+                self._lookups.leave_one()
+
 
 class Lookups:
     """The threads."""
@@ -93,13 +86,13 @@ class Lookups:
         #: Threads that take calls, and threads that hang in one that nobody waits for.
         self.alive = self.left = 0
 
-    def run(self, lookups: Sequence[Lookup]) -> Iterator[Lookup]:
-        """Start them all; they are handed out in order, to be waited for one after the other."""
+    def start(self, calls: Sequence[Callable[[Lookup], Any]]) -> list[Lookup]:
+        """Start them all, to be waited for one after the other."""
+        lookups = [Lookup(call, self) for call in calls]
         for each in lookups:
-            each.give(self)
             self._queue.put(each)
         self.top_up(len(lookups))
-        yield from lookups
+        return lookups
 
     def top_up(self, wanted: int | None = None) -> None:
         """Have as many threads as there may be."""
@@ -118,7 +111,7 @@ class Lookups:
 
     def too_late(self) -> str:
         """What a failure says when its time is over."""
-        return f"no features within {self.seconds:g} s; {self.left + 1} look-ups hang"
+        return f"no features within {self.seconds:g} s; {self.left} other look-ups hang"
 
     def too_many(self) -> str:
         """What a failure says when no thread is left to take it."""
