@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
+from json import JSONDecodeError
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_support import asked, batch_of, predictions, same
+from model_support import FEATURES, asked, batch_of, predictions, same
 from shadowlane.errors import ModelError
-from shadowlane.replay_worker import ModelSource, load_model
+from shadowlane.replay_worker import FeatureBatch, ModelSource, load_model
 from shadowlane.replay_worker._features import CONTEXT
 from shadowlane.replay_worker.models._python import PythonModel
-from shadowlane.schemas import Prediction
+from shadowlane.schemas import Features, Prediction
 
 ROWS: list[dict[str, Any]] = [{"a": 1.0, "b": 2}, {"a": -3.0, "b": 5, "c": "x"}]
 
@@ -167,6 +169,25 @@ def test_half_a_uri_says_how_a_whole_one_looks(uri: str) -> None:
     """Module and attribute are both needed."""
     with pytest.raises(ModelError, match=r"write python:package\.module:attribute"):
         load_model(ModelSource(uri))
+
+
+@pytest.mark.parametrize("has", ["", "\n def predict(self, batch): return [1.0] * len(batch)"])
+def test_a_request_that_has_no_form_takes_no_other_with_it(module: Module, has: str) -> None:
+    """Nested values that are no JSON, from whoever wrote them, are one request's failure."""
+    code = "class model:\n def predict_one(self, f): return 1.0" + has
+    model = load_model(ModelSource(module(code) + ":model"))
+    damaged = [Features.of({"j": {"k": 1}}), Features(json={"j": "{"}), Features.of({"a": 1.0})]
+    plain = [
+        {
+            part: list(value.items()) if isinstance(value, dict) else value
+            for part, value in asdict(each).items()
+        }
+        for each in damaged
+    ]
+    inputs = model.prepare(FeatureBatch(pa.array(plain, FEATURES)))
+    assert [model.one(*model.single(inputs, row)) for row in (0, 2)] == [1.0, 1.0]
+    with pytest.raises(JSONDecodeError):
+        model.single(inputs, 1)
 
 
 def test_a_batch_with_too_few_answers_is_an_error(module: Module) -> None:

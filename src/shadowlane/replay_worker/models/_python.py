@@ -50,10 +50,21 @@ class Inputs:
         """What `predict` takes."""
         return self._many.prepare(self.features)
 
+    def apart(self, row: int) -> Any:
+        """What `predict_one` is given of one request."""
+        if self._apart is None:
+            return self._one.single(self._one.prepare(self.features.take([row])), 0)
+        return self._one.single(self._apart, row)
+
     @cached_property
-    def apart(self) -> Any:
-        """What `predict_one` is given its requests from."""
-        return self._one.prepare(self.features)
+    def _apart(self) -> Any:
+        """All requests in the form of `predict_one`; None where one of them has none: which is seen then."""
+        if self._one is self._many:
+            return self.together
+        try:
+            return self._one.prepare(self.features)
+        except Exception:
+            return None
 
 
 class Single(NamedTuple):
@@ -84,7 +95,8 @@ class PythonModel(LoadedModel):
     def prepare(self, features: FeatureBatch) -> Inputs:
         """What the functions take: made here, but for what only some of the calls need."""
         inputs = Inputs(features, self._form_of_one, self._form_of_many)
-        _ = inputs.apart if self._many is None else inputs.together
+        if self._many is not None or self._form_of_one is self._form_of_many:
+            _ = inputs.together
         if self.wants_context:
             _ = inputs.contexts
         return inputs
@@ -93,7 +105,7 @@ class PythonModel(LoadedModel):
         """Cut out one request: one that `predict` is asked about is a batch of its own."""
         if self._one is not None:
             whose: Any = inputs.contexts[row] if self._one.takes_context else None
-            return Single(self._form_of_one.single(inputs.apart, row), whose), 0
+            return Single(inputs.apart(row), whose), 0
         whose = inputs.contexts[row : row + 1] if self.wants_context else None
         return Single(self._form_of_many.alone(inputs.together, row), whose), 0
 
