@@ -106,7 +106,7 @@ def _work(
     logs.configure(log_settings)
     # Ctrl-C reaches us all, as it does our parent: finish; and the second one ends us at once.
     with stopped_by_signals() as stop:
-        leave_with_parent(parent)
+        leave_with_parent(parent, plan.grace_seconds + 3 * _FAREWELL_SECONDS)
         try:
             with claimed_id(plan, kafka, None) as worker_id:
                 line.say(worker_id)

@@ -61,7 +61,7 @@ class Outbox:
         try:
             _transact(producer, results, offsets, group)
         except KafkaException as failure:
-            topics = ", ".join(each.topic for each in results)
+            topics = ", ".join(each.topic for each in results if len(each))
             raise self._recover(failure, f"sending results to {topics}", monotonic() - begun) from failure
 
     def close(self) -> None:
@@ -97,8 +97,11 @@ class Outbox:
         producer, self._producer = self._producer, None
         # A process that was paused for too long is fenced by the coordinator, which ended its transaction.
         if isinstance(error, FencedError):
-            late = seconds >= _TRANSACTION_SECONDS
-            return TransactionAbortedError(f"paused for {seconds:.0f} s: {error}") if late else error
+            if seconds < _TRANSACTION_SECONDS:
+                return error
+            return TransactionAbortedError(
+                f"stood still for {seconds:.0f} s in a transaction, which Kafka ended; it is done again"
+            )
         is_hopeless = isinstance(error, _HOPELESS)
         if producer is not None and (failure.args[0].txn_requires_abort() or is_hopeless):
             try:
