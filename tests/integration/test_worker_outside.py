@@ -179,7 +179,7 @@ def test_a_worker_is_ready_when_it_replays_and_counts_what_it_does(
     with running(tmp_path, settings, port) as worker:
         wait_until(lambda: worker.get("/livez") == (200, "ok\n"))
         status, why = worker.get("/readyz")
-        assert (status, "its model is not loaded yet" in why) == (503, True)
+        assert (status, "still starting (its model, or its way to Kafka)" in why) == (503, True)
         (tmp_path / "may-load").touch()
         wait_until(lambda: worker.get("/readyz") == (200, "ok\n"))
         wait_until(lambda: worker.metric("requests_total") == 301)

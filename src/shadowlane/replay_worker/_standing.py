@@ -83,7 +83,7 @@ class Standing:
         if self.stopping:
             return f"worker {self.worker_id}: was told to stop"
         if self.tally is None:
-            return f"worker {self.worker_id}: its model is not loaded yet"
+            return f"worker {self.worker_id}: still starting (its model, or its way to Kafka)"
         if self.tally.waiting is None:
             return f"worker {self.worker_id}: the group has not given it its partitions yet"
         return self.stuck

@@ -75,7 +75,8 @@ class Tally:
             self.predict.setdefault(basis, _seconds()).merge(each)
         if other.waiting is not None:
             self.waiting = (self.waiting or {}) | other.waiting
-        self.reached |= other.reached
+        for partition, time in other.reached.items():  # one that moved on was left behind by the other
+            self.reached[partition] = max(time, self.reached.get(partition, 0.0))
         self.memory_mb = max(filter(None, (self.memory_mb, other.memory_mb)), default=None)
 
 

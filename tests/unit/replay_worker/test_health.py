@@ -53,7 +53,7 @@ def port() -> int:
     ("standing", "live", "ready"),
     [
         (READY, "ok\n", "ok\n"),
-        (Standing("w-0"), "ok\n", "worker w-0: its model is not loaded yet\n"),
+        (Standing("w-0"), "ok\n", "worker w-0: still starting (its model, or its way to Kafka)\n"),
         (
             Standing("w-0", Tally()),
             "ok\n",

@@ -66,7 +66,7 @@ def test_a_worker_that_has_not_spoken_yet_is_alive_and_not_ready() -> None:
     with member(fleet_work.works) as worker:
         os.kill(worker._process.pid or 0, signal.SIGSTOP)
         assert worker.standing.stuck is None
-        assert worker.standing.unready == "worker number 0: its model is not loaded yet"
+        assert worker.standing.unready == "worker number 0: still starting (its model, or its way to Kafka)"
 
 
 @pytest.mark.usefixtures("_no_rest")

@@ -51,12 +51,13 @@ def test_tallies_add_up() -> None:
     """A fleet is the sum of its workers, and each partition is one worker's."""
     first = Tally(requests=3, compared=2, errors=Counter(predict=1), waiting={0: 4}, memory_mb=80.0)
     second = Tally(requests=1, errors=Counter(decode=1), waiting={1: None}, reached={1: 7.0})
+    first.reached = {1: 9.0}
     first.time(answers([1.0], ["single"]))
     second.time(answers([1.0], ["single"]))
     whole = total([first, second])
     assert (whole.requests, whole.compared, whole.failed) == (4, 2, 2)
     assert whole.waiting == {0: 4, 1: None}
-    assert whole.reached == {1: 7.0}
+    assert whole.reached == {1: 9.0}
     assert whole.memory_mb == 80.0
     assert sum(whole.predict["single"].counts) == 2
     assert first.requests == 3
