@@ -261,3 +261,16 @@ class DiesAtLoad(Faulty):
 
     def __init__(self) -> None:
         os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class FlakyToLoad(Faulty):
+    """Its second and third load take the process with them; it counts them in the file MODEL_LOADS."""
+
+    def __init__(self) -> None:
+        with Path(os.environ["MODEL_LOADS"]).open("a+") as file:
+            file.write("x")
+            loads = file.tell()
+        if loads in {2, 3}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if os.environ.get("MODEL_GONE") and loads > 1:
+            raise FileNotFoundError("the model's file is gone")

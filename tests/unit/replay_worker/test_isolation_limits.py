@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 
 from isolated import faulty, labels, outcomes, requests
 from shadowlane.errors import ModelError
+from shadowlane.replay_worker import Isolation, ModelSource
+from shadowlane.replay_worker.isolation import open_host
 from shadowlane.replay_worker.isolation._breaker import Breaker
 from shadowlane.replay_worker.isolation._isolated import Isolated
 from shadowlane.schemas import Failure
@@ -114,6 +117,46 @@ def test_a_model_that_dies_while_it_loads_is_an_error(make: Callable[..., Isolat
     """Before anything is asked of it."""
     with pytest.raises(ModelError, match="was ended by SIGSEGV while it was loaded"):
         make(model="DiesAtLoad")
+
+
+def test_a_model_that_dies_while_it_loads_again_is_started_once_more(
+    make: Callable[..., Isolated], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever killed it: a few deaths in a row are not the end of the worker."""
+    monkeypatch.setenv("MODEL_LOADS", str(tmp_path / "loads"))
+    host = make(model="FlakyToLoad", recycle_requests=1)
+    assert outcomes(host, requests("")) == [0.0]
+    assert outcomes(host, requests("", "")) == [0.0, 0.5]
+    assert host.restarts == 3
+
+
+def test_a_model_that_does_not_load_again_is_an_error(
+    make: Callable[..., Isolated], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After five times in a row, with the reason."""
+    monkeypatch.setenv("MODEL_LOADS", str(tmp_path / "loads"))
+    monkeypatch.setenv("MODEL_GONE", "yes")
+    host = make(model="FlakyToLoad", recycle_requests=1)
+    assert outcomes(host, requests("")) == [0.0]
+    with pytest.raises(ModelError, match="FileNotFoundError: the model's file is gone"):
+        host.run(requests(""), lambda: False)
+    assert host.restarts == 5
+
+
+def test_a_worker_that_is_told_to_stop_does_not_wait_for_a_load() -> None:
+    """Neither for the first nor for another."""
+    stop = threading.Event()
+    stop.set()
+    source = ModelSource("python:faulty_model:SlowToLoad")
+    with pytest.raises(ModelError, match=r"told to stop while model .* was loading"):
+        open_host(source, Isolation(), batch=False, wait=stop.wait)
+
+
+def test_a_start_loads_only_what_it_needs() -> None:
+    """What takes long to import is left to models that want it."""
+    code = "import sys, shadowlane.replay_worker.isolation._child; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"pandas", "duckdb", "typer", "sklearn", "torch"}.intersection(done.stdout.split())
 
 
 def test_the_time_limit_is_for_one_call(make: Callable[..., Isolated]) -> None:

@@ -131,6 +131,7 @@ def test_whatever_json_can_say_is_checked(given: Any) -> None:
         _said.counts,
         _said.amount,
         _said.text,
+        _said.names,
     ]
     for check in checks:
         try:

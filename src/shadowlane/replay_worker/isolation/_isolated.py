@@ -111,6 +111,8 @@ class Isolated:
             try:
                 return self._start(give_up)
             except ModelError as error:
+                if give_up():
+                    raise _LeftError from None
                 log.warning("the model did not load again: %s", error)
                 self._breaker.died()
                 failure = error
@@ -133,7 +135,8 @@ class Isolated:
             except NonsenseError as error:
                 raise process.nonsense(f"said what cannot be: {error}") from None
             if give_up():
-                self.close()
+                process.close()
+                self._process = None
                 raise _LeftError
             self._service.check(is_silent=said is None)
             if not is_cut and (self._service.has_grown() or is_late()):

@@ -26,6 +26,7 @@ from shadowlane.replay_worker.isolation import _said
 from shadowlane.replay_worker.isolation._channel import Channel, ChannelError
 from shadowlane.replay_worker.isolation._leftovers import end_marked
 from shadowlane.replay_worker.isolation._progress import READING, Place, Progress
+from shadowlane.replay_worker.isolation._said import NonsenseError
 from shadowlane.replay_worker.isolation._vitals import Vitals, vitals
 
 log = logging.getLogger(__name__)
@@ -188,7 +189,10 @@ class ModelProcess:
             raise self._lost(source.uri) from None
         if head.get("is") != "ready":
             raise ModelError(str(head.get("why")))
-        self.names: tuple[str, ...] = tuple(map(str, head.get("names") or ()))
+        try:
+            self.names = _said.names(head.get("names"))
+        except NonsenseError as error:
+            raise ModelError(f"model {source.uri!r}: its process said what cannot be: {error}") from None
         self.wants_context = head.get("wants_context") is True
         self.strength = str(head.get("strength") or "")
         self.loaded = self.vitals

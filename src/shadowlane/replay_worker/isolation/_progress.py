@@ -54,8 +54,9 @@ class Progress:
         return Place(row, beats)
 
     def close(self) -> None:
-        """Let go of it."""
-        os.close(self.descriptor)
+        """Let go of it; whoever asks after that gets an error, and not what another file says."""
+        descriptor, self.descriptor = self.descriptor, -1
+        os.close(descriptor)
 
 
 class Marker:

@@ -136,6 +136,17 @@ def text(given: Any) -> str | None:
     return given  # type: ignore[no-any-return]
 
 
+def names(given: Any) -> tuple[str, ...]:
+    """Names, in their order.
+
+    Raises:
+        NonsenseError: they are none.
+    """
+    if not (isinstance(given, list) and all(map(_is_text, given))):
+        raise NonsenseError("names that are none")
+    return tuple(given)
+
+
 def _failure(given: Sequence[Any]) -> Failure:
     if len(given) != len(Failure._fields):
         raise NonsenseError("a failure that is none")
