@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from threading import Event as Flag
 from typing import Any
 
@@ -17,6 +16,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from shadowlane.errors import KafkaFailedError
 from shadowlane.kafka import close_consumer, make_consumer, mapped, place_of, to_error
+from shadowlane.replay_worker._membership import membership, usable
 from shadowlane.replay_worker._outbox import MovedOnError
 from shadowlane.replay_worker._patience import raise_or_say
 from shadowlane.replay_worker._plan import Start, WorkerPlan
@@ -31,17 +31,6 @@ _TIMEOUT = 30.0
 # Between two tries a worker that was told to stop gets to leave.
 _TRY_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
-# What a round may take beside its models: a batch's own time, a transaction that fails, a new producer;
-# and for each model, the rest before its process is started again, which one batch may bring about twice.
-_ROUND_SECONDS, _REST_SECONDS, _STARTS = 150.0, 40.0, 2
-_LEAST_POLL_SECONDS, _MOST_POLL_SECONDS = 300.0, 86_400.0
-
-#: What of the user's `[kafka.client]` this consumer cannot follow: requests would be skipped, or nobody
-#: could start a partition anew.
-_NOT_FOR_US = {"auto.offset.reset", "partition.assignment.strategy"}
-#: What the protocol `consumer` leaves to the broker (KIP-848); librdkafka refuses it.
-_CLASSIC = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"}
-
 Spot = tuple[str | None, int | None]
 
 
@@ -56,7 +45,7 @@ class LiveSource:
         self._gone: set[Spot] = set()
         #: Requests that retention deleted before they were read.
         self.lost = 0
-        self._consumer = make_consumer(_usable(kafka, plan), self._group, **_config(kafka, plan))
+        self._consumer = make_consumer(usable(kafka, plan), self._group, **membership(kafka, plan))
         with mapped("asking for the topic's partitions"):
             self._partitions = len(self._consumer.list_topics(topic, _TIMEOUT).topics[topic].partitions)
         self._has_joined = False
@@ -209,44 +198,6 @@ def next_offsets(messages: Sequence[Message]) -> list[TopicPartition]:
     last = {(message.topic(), message.partition()): message for message in messages}
     places = [place_of(message) for message in last.values()]
     return [TopicPartition(place.topic, place.partition, place.offset + 1) for place in places]
-
-
-def poll_seconds(plan: WorkerPlan) -> float:
-    """How long the group waits for a worker that does not come for more: longer than its longest round.
-
-    It is not what tells that a worker is dead: that are its heartbeats, which its client sends by itself.
-    """
-    models = 1 + (plan.primary is not None) + (plan.control is not None)
-    slowest = plan.isolation.call_seconds + plan.isolation.load_seconds + _REST_SECONDS
-    return min(_MOST_POLL_SECONDS, max(_LEAST_POLL_SECONDS, _ROUND_SECONDS + models * _STARTS * slowest))
-
-
-def _protocol(kafka: KafkaSettings, plan: WorkerPlan) -> str:
-    return kafka.client.get("group.protocol", plan.group_protocol)
-
-
-def _config(kafka: KafkaSettings, plan: WorkerPlan) -> dict[str, object]:
-    config: dict[str, object] = {
-        # An offset that is not there is no reason to skip anything: `where_to_read` decides.
-        "auto.offset.reset": "error",
-        "fetch.wait.max.ms": 50,
-        # Partitions that are added, and a topic that is made again, are found so soon.
-        "topic.metadata.refresh.interval.ms": 30_000,
-        # What is fetched ahead: some batches' worth, not librdkafka's 64 MB.
-        "queued.max.messages.kbytes": 16_384,
-        "max.poll.interval.ms": int(poll_seconds(plan) * 1000),
-    }
-    if _protocol(kafka, plan) == "consumer":
-        return config | {"group.protocol": "consumer"}
-    return config | {"partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": 10_000}
-
-
-def _usable(kafka: KafkaSettings, plan: WorkerPlan) -> KafkaSettings:
-    """The settings without what this consumer must not or cannot follow."""
-    refused = _NOT_FOR_US | (_CLASSIC if _protocol(kafka, plan) == "consumer" else set())
-    for name in sorted(refused & kafka.client.keys()):
-        log.warning("[kafka.client] %s is not for a worker's group; leaving it out", name)
-    return replace(kafka, client={name: value for name, value in kafka.client.items() if name not in refused})
 
 
 def _cut_short(spot: Spot, committed: int, end: int, group: str) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from shadowlane.replay_worker import Control, Isolation, ModelSource, Target, WorkerPlan
+from shadowlane.replay_worker._membership import poll_seconds
 from shadowlane.replay_worker._plan import Start
-from shadowlane.replay_worker._source import poll_seconds, where_to_read
+from shadowlane.replay_worker._source import where_to_read
 
 SOURCE = ModelSource("python:models:predict")
 NONE = -1001
