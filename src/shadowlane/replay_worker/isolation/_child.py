@@ -24,11 +24,12 @@ from shadowlane.errors import ModelError
 from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker._plan import ModelSource
 from shadowlane.replay_worker.isolation._channel import Channel, ChannelError
+from shadowlane.replay_worker.isolation._chunks import Chunk, look_at
 from shadowlane.replay_worker.isolation._denial import Denial
 from shadowlane.replay_worker.isolation._fetching import Fetching, open_runner
 from shadowlane.replay_worker.isolation._process import MOST_BYTES
 from shadowlane.replay_worker.isolation._progress import READING, Marker
-from shadowlane.replay_worker.isolation._runner import Chunk, Runner, look_at
+from shadowlane.replay_worker.isolation._runner import Runner
 from shadowlane.replay_worker.isolation._vitals import vitals
 from shadowlane.replay_worker.models import LoadedModel, load_model
 from shadowlane.replay_worker.models._fetch import load_fetcher

@@ -10,8 +10,9 @@ import pyarrow as pa
 
 from shadowlane.replay_worker._answers import ANSWERS, no_answers, numbers
 from shadowlane.replay_worker._features import FeatureBatch
+from shadowlane.replay_worker.isolation._chunks import Chunk
 from shadowlane.replay_worker.isolation._progress import TOGETHER
-from shadowlane.replay_worker.isolation._runner import Chunk, Runner
+from shadowlane.replay_worker.isolation._runner import Runner
 from shadowlane.replay_worker.models import LoadedModel
 from shadowlane.replay_worker.models._fetch import Fetched, Fetcher
 

@@ -1,7 +1,7 @@
 """The clock of a GPU: it answers after the call has returned, so the clock stops when it is idle again.
 
-What the machines have on which this was written: none. The seam (`Gpu`) is tested with stand-ins for
-`torch.cuda` and `cupy` that note the order of calls; on a real GPU none of this was run.
+No GPU was at hand when this was written: the seam (`Gpu`) is tested with stand-ins for `torch.cuda` and
+`cupy` that note the order of calls, and none of it was run on a real one.
 """
 
 from __future__ import annotations

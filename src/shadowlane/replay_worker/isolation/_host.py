@@ -18,9 +18,9 @@ from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker._fetched import still_missing
 from shadowlane.replay_worker._plan import Isolation, ModelSource
 from shadowlane.replay_worker.isolation._breaker import Breaker
+from shadowlane.replay_worker.isolation._chunks import look_at
 from shadowlane.replay_worker.isolation._fetching import open_runner
 from shadowlane.replay_worker.isolation._isolated import BATCH_SECONDS, Isolated
-from shadowlane.replay_worker.isolation._runner import look_at
 from shadowlane.replay_worker.isolation._vitals import own_peak_mb
 from shadowlane.replay_worker.models import load_model
 from shadowlane.replay_worker.models._fetch import load_fetcher

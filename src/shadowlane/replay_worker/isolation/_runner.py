@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Any
 
@@ -14,57 +12,23 @@ import numpy as np
 import pyarrow as pa
 
 from shadowlane.errors import ModelError
-from shadowlane.replay_worker._answers import ANSWERS, no_answers, numbers
+from shadowlane.replay_worker._answers import no_answers
 from shadowlane.replay_worker._features import FeatureBatch
+from shadowlane.replay_worker.isolation._chunks import AMORTIZED, SINGLE, WARM_UP, Calls, Chunk, columns_of
 from shadowlane.replay_worker.isolation._gpu import Gpu, find_gpu
 from shadowlane.replay_worker.isolation._progress import PREPARING, READING, TOGETHER
-from shadowlane.replay_worker.isolation._said import BASES
 from shadowlane.replay_worker.isolation._timing import Taken, as_told, timed, timed_in_thread
 from shadowlane.replay_worker.models import LoadedModel
-from shadowlane.replay_worker.models._call_errors import CallError, UnavailableError
-from shadowlane.schemas import Failure
+from shadowlane.replay_worker.models._call_errors import UnavailableError
 
 WARM_UP_CALLS = 10
 # Of a batch so many rows are timed alone; more would cost more than the batch itself.
 _ONE_IN, _MOST_ALONE = 100, 5
-_MILLISECOND = 1e6
-#: How a latency was measured: these words, by their places.
-_WARM_UP, _SINGLE, _AMORTIZED = 0, 1, 2
 # Of a call: wall time, processor time, a GPU's time (NaN where there is none).
 _FIGURES = 3
 # What is answered is handed on this often, so that little is asked again after a crash.
 _CHUNK_NS = 100_000_000
 _CHUNK_SECONDS = _CHUNK_NS / 1e9
-# Of the names of features that the model does not know so many are counted, and none that is longer.
-_MOST_NAMES, _LONGEST_NAME = 1_000, 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Some rows' answers and failures."""
-
-    answers: pa.RecordBatch
-    failures: Sequence[tuple[int, Failure]] = ()
-    #: Those of the failures where memory ran out: a fresh process may do better.
-    starved: Sequence[int] = ()
-    #: Why the rest cannot be asked now, through no fault of its own.
-    unavailable: str | None = None
-
-
-@dataclass(slots=True)
-class _Calls:
-    """What calls gave, one after the other, until it becomes columns."""
-
-    done: list[tuple[int, Taken]] = field(default_factory=list)
-    failures: list[tuple[int, Failure]] = field(default_factory=list)
-    starved: list[int] = field(default_factory=list)
-
-    def failed(self, row: int, error: BaseException) -> None:
-        """This one failed."""
-        self.failures.append((row, _failure(error)))
-        # Torch has an error of its own for a GPU's memory.
-        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-            self.starved.append(row)
 
 
 class Runner:
@@ -123,7 +87,7 @@ class Runner:
         """Inputs that cannot be made for all together are made one by one."""
         for row in range(len(features)):
             self._on_row(row)
-            calls = _Calls()
+            calls = Calls()
             try:
                 inputs = self._model.prepare(features.take([row]))
                 calls.done.append((row, self._one(inputs, 0)))
@@ -137,7 +101,7 @@ class Runner:
     def _each(self, inputs: Any, rows: Sequence[int]) -> Iterator[Chunk]:
         """One after the other, each timed alone."""
         on_row, ask, clock = self._on_row, self._one, perf_counter_ns
-        calls, begun, unavailable = _Calls(), clock(), None
+        calls, begun, unavailable = Calls(), clock(), None
         keep = calls.done.append
         for row in rows:
             on_row(row)
@@ -151,7 +115,7 @@ class Runner:
                 self._check_gpu()
             if clock() - begun > _CHUNK_NS:
                 yield self._chunk(calls)
-                calls, begun = _Calls(), clock()
+                calls, begun = Calls(), clock()
                 keep = calls.done.append
         yield self._chunk(calls, unavailable)
 
@@ -161,7 +125,7 @@ class Runner:
         ask = self._cut_out(self._told(timed_in_thread(self._model.one)))
         rest, unavailable, limit = iter(range(rows)), None, 2 * self._model.concurrency
         waiting: dict[Future[Taken], int] = {}
-        calls, begun = _Calls(), perf_counter_ns()
+        calls, begun = Calls(), perf_counter_ns()
         while True:
             while unavailable is None and len(waiting) < limit and (row := next(rest, None)) is not None:
                 waiting[pool.submit(ask, inputs, row)] = row
@@ -179,7 +143,7 @@ class Runner:
             if perf_counter_ns() - begun > _CHUNK_NS:
                 yield self._chunk(calls)
                 self._on_row(TOGETHER)
-                calls, begun = _Calls(), perf_counter_ns()
+                calls, begun = Calls(), perf_counter_ns()
         yield self._chunk(calls, unavailable)
 
     def _together(self, inputs: Any, rows: int) -> Iterator[Chunk]:
@@ -198,18 +162,18 @@ class Runner:
             self._check_gpu()
             yield from self._each(inputs, range(rows))  # find out whose fault it was
             return
-        basis = np.full(rows, _AMORTIZED if self._calls else _WARM_UP)
+        basis = np.full(rows, AMORTIZED if self._calls else WARM_UP)
         took = np.tile(np.array(taken[1:], np.float64) / rows, (rows, 1))
         for row in range(0, rows, max(_ONE_IN, rows // _MOST_ALONE)):
             self._on_row(row)
             self._calls += 1
             with suppress(BaseException):  # it has its answer; this is for the clock alone
                 took[row] = self._one(inputs, row)[1:]
-                basis[row] = _WARM_UP if self._calls <= WARM_UP_CALLS else _SINGLE
+                basis[row] = WARM_UP if self._calls <= WARM_UP_CALLS else SINGLE
         self._on_row(READING)
-        yield Chunk(_columns(np.arange(rows), predictions, took, basis))
+        yield Chunk(columns_of(np.arange(rows), predictions, took, basis))
 
-    def _chunk(self, calls: _Calls, unavailable: str | None = None) -> Chunk:
+    def _chunk(self, calls: Calls, unavailable: str | None = None) -> Chunk:
         """The calls' answers as columns; one that has no form as a prediction is a failure."""
         self._on_row(READING)  # an answer's own code may run while it is read: whose it was is open then
         done = calls.done
@@ -219,8 +183,8 @@ class Runner:
         predictions, kept = self._read(calls)
         if len(kept) < len(done):
             rows, is_warm, took = rows[kept], is_warm[kept], took[kept]
-        basis = np.where(is_warm, _WARM_UP, _SINGLE)
-        return Chunk(_columns(rows, predictions, took, basis), calls.failures, calls.starved, unavailable)
+        basis = np.where(is_warm, WARM_UP, SINGLE)
+        return Chunk(columns_of(rows, predictions, took, basis), calls.failures, calls.starved, unavailable)
 
     def _is_warm(self, rows: np.ndarray[Any, Any], failed: list[int]) -> np.ndarray[Any, Any]:
         """Which of these rows were among the first calls; one that failed was a call, too."""
@@ -230,7 +194,7 @@ class Runner:
         order = np.searchsorted(np.sort(np.concatenate([rows, np.array(failed, np.int64)])), rows)
         return order + before < WARM_UP_CALLS
 
-    def _read(self, calls: _Calls) -> tuple[pa.StructArray, list[int]]:
+    def _read(self, calls: Calls) -> tuple[pa.StructArray, list[int]]:
         """The predictions in single answers, and of which calls; an answer that is none is a failure."""
         answers = [taken[0] for _, taken in calls.done]
         with suppress(BaseException):
@@ -276,45 +240,3 @@ class Runner:
                 self._gpu.end()
             except BaseException as error:
                 raise ModelError("the GPU cannot be used any more after a failed call") from error
-
-
-def look_at(batch: FeatureBatch, names: Sequence[str]) -> tuple[pa.RecordBatch | None, dict[str, int]]:
-    """What each request lacks of the model's features, and how many carry what it does not know."""
-    if not names:
-        return None, {}
-    lacking = batch.lacking(names)
-    missing = None if lacking is None else pa.RecordBatch.from_arrays([lacking], names=["missing"])
-    found = batch.unexpected(names)
-    unexpected = {name: count for name, count in found.items() if len(name) <= _LONGEST_NAME}
-    if len(unexpected) > _MOST_NAMES:
-        unexpected = dict(Counter(unexpected).most_common(_MOST_NAMES))
-    return missing, unexpected
-
-
-def _failure(error: BaseException) -> Failure:
-    if isinstance(error, CallError):
-        return Failure.of(error.stage, error)._replace(attempts=error.attempts)
-    return Failure.of("predict", error)
-
-
-def _columns(
-    rows: np.ndarray[Any, Any],
-    predictions: pa.StructArray,
-    took: np.ndarray[Any, Any],
-    basis: np.ndarray[Any, Any],
-) -> pa.RecordBatch:
-    wall, cpu, gpu = took.T
-    columns = {
-        "row": numbers(rows.astype(np.int32)),
-        "prediction": predictions,
-        "latency_ms": numbers(wall / _MILLISECOND),
-        "basis": BASES.take(numbers(basis)),
-        "cpu_ms": numbers(cpu / _MILLISECOND),
-        "gpu_ms": None if np.isnan(gpu).all() else pa.array(gpu, from_pandas=True),
-    }
-    filled = [columns.get(each.name) for each in ANSWERS]
-    arrays = [
-        pa.nulls(len(rows), each.type) if column is None else column
-        for each, column in zip(ANSWERS, filled, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=ANSWERS)
