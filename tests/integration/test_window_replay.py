@@ -20,12 +20,14 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Message, Producer, TopicPartition
 
 from shadowlane.errors import FencedError, ModelError, SettingsError
 from shadowlane.kafka import KafkaSettings, TopicNames, make_admin, make_consumer, make_producer
 from shadowlane.replay_worker import Isolation, ModelSource, Target, WorkerPlan, run_worker
-from shadowlane.replay_worker.window import How, Speed, Summary, Window, estimate_replay, run_replay
+from shadowlane.replay_worker.window import How, Progress, Speed, Summary, Window, estimate_replay, run_replay
+from shadowlane.replay_worker.window._slices import Slice
+from shadowlane.replay_worker.window._source import Share, WindowSource
 from shadowlane.schemas import Codec, ProductionRequest, ShadowComparison, ShadowError
 from tests_support import request
 
@@ -418,6 +420,85 @@ def test_a_second_start_takes_over_from_the_first(
     thread.join(60)
     assert len(failures) == 1
     assert_exactly(done(settings), set(range(600, 1200)))
+
+
+def test_a_mistyped_window_disturbs_nobody(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """Refused while another start of the run is at work, which goes on to its end."""
+    publish(producer, topics, range(200))
+    moved = Event()
+    summaries: list[Summary] = []
+
+    def run() -> None:
+        pace = How(Speed.parse("20/s"))
+        follow = partial(set_when_moving, moved)
+        summaries.append(run_replay(plan(), WINDOW, settings, pace, stop=Event(), follow=follow))
+
+    thread = Thread(target=run)
+    thread.start()
+    assert moved.wait(60)
+    with pytest.raises(SettingsError, match="covers"):
+        replay(settings, plan(), Window.parse("-1d", "now"))
+    thread.join(60)
+    assert summaries[0].finished
+    assert_exactly(done(settings), INSIDE)
+
+
+def set_when_moving(moved: Event, now: Progress) -> None:
+    """Say that requests are committed."""
+    if now.counts.requests:
+        moved.set()
+
+
+def test_a_run_whose_plan_kafka_has_forgotten_is_refused(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """Nobody knows its window any more: another name, rather than a guess that doubles requests."""
+    publish(producer, topics, range(200))
+    replay(settings, plan())
+    admin = make_admin(settings)
+    for future in admin.delete_consumer_groups(
+        [f"{settings.topic_prefix}{plan().target.group}:plan"]
+    ).values():
+        future.result()
+    with pytest.raises(SettingsError, match="Kafka has forgotten"):
+        replay(settings, plan())
+
+
+@pytest.mark.parametrize("speed", ["max", "1000000x"])
+def test_what_was_taken_and_not_settled_is_handed_out_again(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer, speed: str
+) -> None:
+    """The rest of a batch that was cut comes next; what failed comes again from the last commit on."""
+    publish(producer, topics, range(90))
+    slices = tuple(Slice(partition, 10, 30) for partition in range(3))
+    origin = int(START.timestamp() * 1000)
+    group = f"{settings.topic_prefix}{plan().target.group}"
+    source = WindowSource(
+        Share(0, slices, Speed.parse(speed), origin), settings, group, topics.requests, Event()
+    )
+    with closing(source):
+        first = drained(source)
+        assert (len(first), source.finished) == (60, True)
+        source.go_back(first[20:])
+        assert not source.finished
+        assert [message.offset() for message in source.take(40)] == [each.offset() for each in first[20:]]
+        with closing(make_consumer(settings, group)) as other:
+            other.commit(offsets=[TopicPartition(topics.requests, 1, 25)], asynchronous=False)
+        source.rewind(first)
+        assert not source.finished
+        again = Counter(message.partition() for message in drained(source))
+        assert again == {0: 20, 1: 5, 2: 20}
+        assert {each: position.offset for each, position in source.reached.items()} == {0: 30, 1: 30, 2: 30}
+
+
+def drained(source: WindowSource) -> list[Message]:
+    """All that it hands out."""
+    found: list[Message] = []
+    while not source.finished:
+        found += source.take(1000)
+    return found
 
 
 def test_a_dry_run_estimates_and_writes_nothing(

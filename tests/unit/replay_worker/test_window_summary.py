@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from confluent_kafka import TopicPartition
 
-from shadowlane.errors import SettingsError
 from shadowlane.replay_worker import ModelSource, Target, WorkerPlan
 from shadowlane.replay_worker.window import Counts, Record, Summary, Window, span
 from shadowlane.replay_worker.window._progress import Progress, progress
@@ -54,13 +53,12 @@ def test_a_partition_without_a_commit_is_at_its_start() -> None:
 def test_a_record_knows_its_own_work() -> None:
     """Another window or another model under the same name is an error that says what the run covers."""
     run = record(WEEK, Slice(0, 0, 10))
-    run.check(PLAN, Window.parse("-168h", "now", NOW + timedelta(days=1)))
-    with pytest.raises(SettingsError, match=r"'week' covers -7d to now, not -8d to now: choose .* --run"):
-        run.check(PLAN, Window.parse("-8d", "now", NOW))
-    other = WorkerPlan(PLAN.target, ModelSource("http://name:other@host/v2/models/m"))
-    with pytest.raises(SettingsError, match="another URI") as raised:
-        run.check(other, WEEK)
-    assert "secret" not in str(raised.value) + repr(run)
+    assert run.objection(PLAN, Window.parse("-168h", "now", NOW + timedelta(days=1))) is None
+    another = run.objection(PLAN, Window.parse("-8d", "now", NOW)) or ""
+    assert "'week' covers -7d to now, not -8d to now: choose another name for this one with --run" in another
+    model = WorkerPlan(PLAN.target, ModelSource("http://name:other@host/v2/models/m"))
+    assert "another URI" in (run.objection(model, WEEK) or "")
+    assert "secret" not in repr(run)
 
 
 def test_a_run_is_done_when_each_partition_is() -> None:

@@ -106,17 +106,14 @@ class Record:
         texts = (window.start.text, window.end.text)
         return cls(*texts, window.times, now, tuple(slices), fingerprint(plan), processes)
 
-    def check(self, plan: WorkerPlan, window: Window) -> None:
-        """Whether this is the same work.
-
-        Raises:
-            SettingsError: it is not; it says what the run covers.
-        """
+    def objection(self, plan: WorkerPlan, window: Window) -> str | None:
+        """Why this is not the same work, if it is not: what the run covers, and what to do."""
         run, another = plan.target.run, "choose another name for this one with --run"
         if (self.start, self.end) != (window.start.text, window.end.text):
-            raise SettingsError(f"run {run!r} covers {self.start} to {self.end}, not {window}: {another}")
+            return f"run {run!r} covers {self.start} to {self.end}, not {window}: {another}"
         if self.source != fingerprint(plan):
-            raise SettingsError(f"run {run!r} was begun with a model of another URI: {another}")
+            return f"run {run!r} was begun with a model of another URI: {another}"
+        return None
 
     @property
     def is_ahead(self) -> bool:

@@ -96,9 +96,13 @@ def settle(
     """What the run covers, and how far it is; a record under which nothing was replayed does not bind."""
     record = store.read(plan.target.run, topic.partitions())
     if record is not None:
+        objection = record.objection(plan, window)
+        if objection and store.has_begun(record):  # before anybody is disturbed who is at it
+            raise SettingsError(objection)
         end_what_is_open(record.processes)
         if store.has_begun(record):
-            record.check(plan, window)
+            if objection:
+                raise SettingsError(objection)
             return record, store.positions(record)
     now = datetime.now(UTC)
     record = Record.settle(plan, window, resolve(topic, window, how.margin), how.processes, now)
@@ -141,7 +145,11 @@ def _origin(topic: Topic, slices: Sequence[Slice], reached: Mapping[int, Positio
 def _work(
     plan: WorkerPlan, kafka: KafkaSettings, shares: Sequence[Share], stop: Flag, say: _Follower
 ) -> None:
-    log.info("run %s: %s", plan.target.run, say.progress)
+    now = say.progress
+    log.info(
+        "run %s: %d of %d messages to read, by %d workers",
+        *(plan.target.run, now.total - now.done, now.total, len(shares)),
+    )
     if len(shares) == 1:
         replay_share(plan, kafka, shares[0], stop, say)
     else:

@@ -156,6 +156,8 @@ class WindowSource:
         places = [TopicPartition(self._topic, each, self._settled[each].offset) for each in partitions]
         with mapped("starting to read the window"):
             self._consumer.incremental_assign(places)
+            # A partition that was paused still is when it is assigned once more.
+            self._consumer.resume([each for each in places if each.partition not in self._ended])
             self._consumer.pause([each for each in places if each.partition in self._ended])
 
     def _read(self, size: int) -> list[Message]:
