@@ -320,6 +320,16 @@ def test_a_run_that_never_got_anywhere_does_not_bind(
     assert_exactly(done(settings), INSIDE)
 
 
+def test_what_a_user_chose_for_groups_does_not_matter(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """A window's readers are members of none: where it begins and how its offsets move stay as they are."""
+    publish(producer, topics, range(200))
+    client = {"auto.offset.reset": "latest", "group.protocol": "consumer", "group.instance.id": "mine"}
+    replay(replace(settings, client=client), plan())
+    assert_exactly(done(settings), INSIDE)
+
+
 def test_the_live_run_is_nobodys_window(settings: KafkaSettings) -> None:
     """Its group is that of live workers."""
     with pytest.raises(SettingsError, match="run 'live' is that of `shadowlane worker`"):

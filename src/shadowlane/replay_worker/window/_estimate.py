@@ -15,7 +15,7 @@ from shadowlane.replay_worker._plan import Target, WorkerPlan
 from shadowlane.replay_worker._replay import Outcome, Replay, open_replay
 from shadowlane.replay_worker.window._progress import progress
 from shadowlane.replay_worker.window._record import Position, Record
-from shadowlane.replay_worker.window._run import How, opened, settle
+from shadowlane.replay_worker.window._run import How, opened, settle, without_group
 from shadowlane.replay_worker.window._slices import Slice, Topic
 from shadowlane.replay_worker.window._speed import Speed
 from shadowlane.replay_worker.window._summary import clipped, scope_of
@@ -117,7 +117,7 @@ def estimate_replay(
         SettingsError: the run's name is another window's.
         ModelError: the model cannot be loaded.
     """
-    how = how or How()
+    how, kafka = how or How(), without_group(kafka)
     with opened(plan, kafka, stop) as (topic, store):
         record, reached = settle(plan, window, how, topic, store)
         now = progress(record.slices, reached)

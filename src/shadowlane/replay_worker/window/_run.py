@@ -29,6 +29,7 @@ from shadowlane.settings import KafkaSettings
 log = logging.getLogger(__name__)
 
 MARGIN = timedelta(minutes=10)
+_OF_GROUPS = {"auto.offset.reset", "group.protocol", "group.instance.id", "partition.assignment.strategy"}
 Follow = Callable[[Progress], None]
 
 
@@ -58,6 +59,7 @@ def run_replay(
         ModelError: the model cannot be loaded, or fails for too many requests.
         FencedError: the same run was started once more.
     """
+    kafka = without_group(kafka)
     with opened(plan, kafka, stop) as (topic, store):
         record, reached = settle(plan, window, how, topic, store, partial(_end_what_is_open, plan, kafka))
         is_done, follower = record.is_done(reached), _Follower(record, reached, follow)
@@ -71,6 +73,12 @@ def run_replay(
                 store.finish(record, follower.reached)
         is_done = record.is_done(follower.reached) and not record.is_ahead
         return Summary(plan.target, record, follower.progress, clipped(window, record), is_done, already)
+
+
+def without_group(kafka: KafkaSettings) -> KafkaSettings:
+    """The settings without what the user has chosen for members of groups: a window's readers are none."""
+    client = {name: value for name, value in kafka.client.items() if name not in _OF_GROUPS}
+    return replace(kafka, client=client)
 
 
 @contextmanager

@@ -246,7 +246,13 @@ class WindowSource:
         self._paused = (self._paused | ahead) - hungry
 
 
-_CONFIG = {"enable.partition.eof": True, "auto.offset.reset": "error", "fetch.wait.max.ms": 50}
+_CONFIG = {
+    "enable.partition.eof": True,
+    "auto.offset.reset": "error",
+    "fetch.wait.max.ms": 50,
+    # What is fetched ahead: some batches' worth, not librdkafka's 64 MB.
+    "queued.max.messages.kbytes": 16_384,
+}
 
 
 def _counted(outcome: Outcome) -> Counts:
