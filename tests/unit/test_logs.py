@@ -45,7 +45,9 @@ def test_a_line_is_an_object_that_says_whose_it_is() -> None:
         "worker": "w-0",
         "model": "fraud",
         "run": "live",
-        "topic": "t", "partition": 2, "offset": 41,
+        "topic": "t",
+        "partition": 2,
+        "offset": 41,
     }
 
 
