@@ -22,14 +22,19 @@ _NOT_FOR_US = {"auto.offset.reset", "partition.assignment.strategy"}
 _CLASSIC = {"session.timeout.ms", "heartbeat.interval.ms", "group.protocol.type"}
 
 
+def round_seconds(plan: WorkerPlan) -> float:
+    """The longest that a round takes while all keep to their limits: models are slow, and load anew."""
+    models = 1 + (plan.primary is not None) + (plan.control is not None)
+    slowest = plan.isolation.call_seconds + plan.isolation.load_seconds + _REST_SECONDS
+    return _ROUND_SECONDS + models * _STARTS * slowest
+
+
 def poll_seconds(plan: WorkerPlan) -> float:
     """How long the group waits for a worker that does not come for more: longer than its longest round.
 
     It is not what tells that a worker is dead: that are its heartbeats, which its client sends by itself.
     """
-    models = 1 + (plan.primary is not None) + (plan.control is not None)
-    slowest = plan.isolation.call_seconds + plan.isolation.load_seconds + _REST_SECONDS
-    return min(_MOST_POLL_SECONDS, max(_LEAST_POLL_SECONDS, _ROUND_SECONDS + models * _STARTS * slowest))
+    return min(_MOST_POLL_SECONDS, max(_LEAST_POLL_SECONDS, round_seconds(plan)))
 
 
 def _protocol(kafka: KafkaSettings, plan: WorkerPlan) -> str:

@@ -20,7 +20,7 @@ from shadowlane.replay_worker._outgoing import Outgoing
 from shadowlane.replay_worker._plan import ModelSource, WorkerPlan
 from shadowlane.replay_worker._primary import Replica
 from shadowlane.replay_worker._requests import RequestBatch, read_requests
-from shadowlane.replay_worker._results import Who, compare, encode_errors
+from shadowlane.replay_worker._results import NO_PRIMARY, Who, compare, encode_errors
 from shadowlane.replay_worker._tally import Tally, count_names
 from shadowlane.replay_worker.isolation import ModelHost, open_host
 from shadowlane.schemas import Failure
@@ -34,8 +34,8 @@ class Outcome:
     taken: int
     outgoing: Sequence[Outgoing]
     compared: int
-    #: How many of our requests the shadow failed on, and how many it was asked.
-    failed: int
+    #: Which of our requests the shadow failed on, or its answer could not be compared; how many it was asked.
+    failed: Sequence[int]
     asked: int
     errors: Counter[str]
     answered: Answered
@@ -117,7 +117,7 @@ class Replay:
             taken=taken,
             outgoing=[comparisons, errors, *seconds],
             compared=len(comparisons),
-            failed=len(answered.failures),
+            failed=[row for row, failure in failures if failure is not NO_PRIMARY],
             asked=answered.done,
             errors=Counter([failure.stage for _, failure in failures] + ["decode"] * len(rejects)),
             answered=answered,

@@ -36,7 +36,7 @@ _FROM_REQUEST = (
 )
 #: How many bytes of a message that could not be read its error keeps.
 RAW_LIMIT = 512 * 1024
-_NO_PRIMARY = Failure("compare", "NoPrimaryPrediction", "the request carries no prediction of the primary")
+NO_PRIMARY = Failure("compare", "NoPrimaryPrediction", "the request carries no prediction of the primary")
 _COMPARISONS = ColumnCodec(ShadowComparison)
 _ERRORS = Codec(ShadowError)
 
@@ -68,7 +68,7 @@ def compare(
     """Set each answer beside the primary's prediction, as messages; what cannot be is a failure."""
     is_bare = requests.columns.column("prediction").is_null().to_numpy(zero_copy_only=False)
     rows = answered.rows
-    failures = [(row, _NO_PRIMARY) for row in rows[is_bare[rows]].tolist()]
+    failures = [(row, NO_PRIMARY) for row in rows[is_bare[rows]].tolist()]
     sent = _Sent(failures)
     # All together; where something in them cannot be compared, halves, until it stands alone.
     waiting = [np.flatnonzero(~is_bare[rows])]

@@ -15,13 +15,6 @@ from shadowlane.replay_worker._tally import Tally, total
 
 #: Taking messages or sending results takes seconds; a worker that is away for longer stands still.
 ROUND_SECONDS = 90.0
-# A batch is cut after 20 s, and a transaction given up after 30 s; between lie rests and new tries.
-_BATCH_SECONDS = 180.0
-
-
-def batch_seconds(plan: WorkerPlan) -> float:
-    """The longest that a batch takes while all keep to their limits: a model is slow, or loads anew."""
-    return _BATCH_SECONDS + plan.isolation.call_seconds + plan.isolation.load_seconds
 
 
 def start_seconds(plan: WorkerPlan) -> float:

@@ -15,13 +15,13 @@ from confluent_kafka import Message, TopicPartition
 from shadowlane.errors import BrokerUnreachableError, ModelError, TransactionAbortedError
 from shadowlane.kafka import TopicNames, require_topics
 from shadowlane.process import rare_collections
+from shadowlane.replay_worker._membership import round_seconds
 from shadowlane.replay_worker._outbox import Outbox
 from shadowlane.replay_worker._patience import Patience
 from shadowlane.replay_worker._plan import WorkerPlan
 from shadowlane.replay_worker._records import Records
 from shadowlane.replay_worker._replay import Outcome, Replay, open_replay
 from shadowlane.replay_worker._source import LiveSource
-from shadowlane.replay_worker._standing import batch_seconds
 from shadowlane.replay_worker._tally import Recent, Tally
 from shadowlane.settings import KafkaSettings
 
@@ -120,7 +120,7 @@ def run_loop(
             messages = source.take(size)
             if not messages:
                 continue
-            expect(batch_seconds(plan))
+            expect(round_seconds(plan))
             started = monotonic()
             outcome = replay.run(messages, leaving.is_over)
             ran = monotonic()
@@ -143,7 +143,7 @@ def run_loop(
             if left:
                 source.go_back(left)
             patience.reset()
-            recent.add([row for row, _ in outcome.answered.failures], outcome.asked)
+            recent.add(outcome.failed, outcome.asked)
             _stop_at_ceiling(plan, recent)
         tick(tally)
     return tally

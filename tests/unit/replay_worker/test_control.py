@@ -46,6 +46,9 @@ def picky(features):
 
 def deadly(features):
     os._exit(7)
+
+def raising(primary, shadow):
+    raise ValueError("no rule")
 """
 NONE = Isolation("none")
 CODEC = Codec(ProductionRequest)
@@ -192,7 +195,7 @@ def test_a_control_that_fails_is_rows_of_its_own_and_nothing_to_the_run(
     control = plan("steady", control=Control(1.0, source(model)), isolation=isolation)
     outcome = replayed(control, messages(count))
     [failed] = errors(outcome, "control")
-    assert (outcome.compared, outcome.failed, outcome.errors.total()) == (count, 0, 0)
+    assert (outcome.compared, len(outcome.failed), outcome.errors.total()) == (count, 0, 0)
     assert not errors(outcome, "live")
     assert len(comparisons(outcome, "control")) == count - 1
     assert (failed.stage, failed.source_offset) == (stage, count - 1)
@@ -272,7 +275,15 @@ def test_a_replica_answers_where_the_request_says_nothing() -> None:
     assert [each.primary_source for each in (first, second, third)] == ["replayed", "replayed", "observed"]
     assert [each.primary_latency_ms for each in (first, second, third)] == [None, None, 1.5]
     assert second.primary_prediction == Prediction(score=0.1)
-    assert (outcome.compared, outcome.failed, outcome.errors) == (3, 1, {"predict": 1})
+    assert (outcome.compared, len(outcome.failed), outcome.errors) == (3, 1, {"predict": 1})
+
+
+def test_answers_that_cannot_be_compared_count_as_failed() -> None:
+    """A rule of one's own that always raises must reach the ceiling; a request that says nothing must not."""
+    broken = Comparator.parse("python:control_models:raising")
+    both = [*messages(3), *messages(5, prediction=None)[3:]]
+    outcome = replayed(plan("steady", comparator=broken), both)
+    assert (outcome.failed, outcome.errors) == ([0, 1, 2], {"compare": 5})
 
 
 def test_without_a_replica_a_request_without_prediction_stays_an_error() -> None:
@@ -288,7 +299,7 @@ def test_a_replica_that_fails_is_named_in_the_error() -> None:
     assert (error.stage, error.error_type, error.request_id) == ("predict", "KeyError", "request-3")
     assert error.message == "the primary's replica: 'history'"
     assert error.traceback
-    assert (outcome.compared, outcome.failed, outcome.taken) == (4, 1, 5)
+    assert (outcome.compared, len(outcome.failed), outcome.taken) == (4, 1, 5)
 
 
 def test_what_a_replica_does_not_come_to_is_read_again() -> None:

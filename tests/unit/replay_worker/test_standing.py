@@ -11,7 +11,8 @@ from typing import Any
 from shadowlane.errors import BrokerUnreachableError
 from shadowlane.kafka import TopicNames
 from shadowlane.replay_worker import ModelSource, Tally, Target, WorkerPlan
-from shadowlane.replay_worker._standing import ROUND_SECONDS, Pulse, batch_seconds, start_seconds
+from shadowlane.replay_worker._membership import round_seconds
+from shadowlane.replay_worker._standing import ROUND_SECONDS, Pulse, start_seconds
 from shadowlane.replay_worker._witness import Witness
 from shadowlane.replay_worker._worker import run_loop
 
@@ -22,7 +23,7 @@ class Batch:
     """What one message came to."""
 
     taken, asked, outgoing, fault = 1, 1, (), None
-    answered = type("Answered", (), {"failures": ()})
+    failed = ()
 
     def __init__(self) -> None:
         self.errors = Counter[str]()
@@ -94,7 +95,7 @@ def test_a_loop_that_waits_for_its_broker_is_never_overdue() -> None:
     tally = run_loop(PLAN, work, work, work, Event(), witness.tick, expect)
     assert tally.requests == 1
     assert work.waited_under == [math.inf]
-    assert set(said) == {batch_seconds(PLAN), math.inf}
+    assert set(said) == {round_seconds(PLAN), math.inf}
     assert 0 > pulse.overdue > -ROUND_SECONDS - 1
     assert witness.tally is tally
     assert shown[0] == 0
@@ -103,5 +104,5 @@ def test_a_loop_that_waits_for_its_broker_is_never_overdue() -> None:
 def test_the_limits_leave_room_for_what_the_plan_allows() -> None:
     """A call that takes all its time, in a process that is loaded again, is no loop that stands still."""
     isolation = PLAN.isolation
-    assert batch_seconds(PLAN) > isolation.load_seconds + isolation.call_seconds
+    assert round_seconds(PLAN) > isolation.load_seconds + isolation.call_seconds
     assert start_seconds(PLAN) > 3 * isolation.load_seconds

@@ -160,7 +160,7 @@ def _try(replay: Replay, messages: Sequence[Message]) -> Sample:
         messages=outcome.taken,
         requests=_ours(outcome),
         asked=outcome.asked,
-        failed=outcome.failed,
+        failed=len(outcome.failed),
         seconds=seconds,
         compared=outcome.compared,
         bytes=sum(map(len, comparisons)),
