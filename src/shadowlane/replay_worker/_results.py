@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -36,6 +36,9 @@ _FROM_REQUEST = (
 )
 #: How many bytes of a message that could not be read its error keeps.
 RAW_LIMIT = 512 * 1024
+# Of an error that is too large to send, so much of each text is sent.
+_MOST_TEXT = 4_000
+_ANY_LENGTH = ("request_id", "model_version", "entity_id", "traceback", "traceparent")
 NO_PRIMARY = Failure("compare", "NoPrimaryPrediction", "the request carries no prediction of the primary")
 _COMPARISONS = ColumnCodec(ShadowComparison)
 _ERRORS = Codec(ShadowError)
@@ -140,7 +143,22 @@ def encode_errors(
     sources = [source for source, _ in rejects] + [requests.messages[row] for row, _ in failures]
     errors = [rejected(source, error, who) for source, error in rejects]
     errors += [failed(requests, row, failure, answered, who) for row, failure in failures]
-    return Outgoing(topic, sources, list(map(_ERRORS.encode, errors)))
+    return Outgoing(topic, sources, list(map(_bounded, errors)))
+
+
+def _bounded(error: ShadowError) -> bytes:
+    """An error as bytes; one that is too large to send goes with the bare minimum, as it must go.
+
+    Else the one request would stop each worker that comes to it.
+    """
+    value = _ERRORS.encode(error)
+    if len(value) <= MAX_VALUE_BYTES:
+        return value
+    note = f"{error.message[:_MOST_TEXT]} (segments and missing features left out: {len(value):,} bytes)"
+    texts: dict[str, Any] = {name: (getattr(error, name) or "")[:_MOST_TEXT] or None for name in _ANY_LENGTH}
+    kind = error.error_type[:_MOST_TEXT]
+    least = replace(error, **texts, error_type=kind, segments={}, missing_features=(), raw=None, message=note)
+    return _ERRORS.encode(least)
 
 
 def comparison_columns(compared: Compared, who: Who, keep: KeepFeatures) -> pa.RecordBatch:
