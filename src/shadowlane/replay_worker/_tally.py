@@ -114,6 +114,8 @@ class Recent:
 
     def add(self, failed: Sequence[int], seen: int) -> None:
         """Count a batch and which of its requests failed; forget those that the window has left behind."""
+        if not seen:  # of other models' messages there may be any number between two of ours
+            return
         self._batches.append((len(failed), seen))
         self.failed, self.seen = self.failed + len(failed), self.seen + seen
         while self.seen - self._batches[0][1] >= self._window:
@@ -122,8 +124,6 @@ class Recent:
         self._count_row(failed, seen)
 
     def _count_row(self, failed: Sequence[int], seen: int) -> None:
-        if not seen:
-            return
         running, following, self.in_a_row = self._running, 0, 0
         for place in sorted(failed):
             running = running + 1 if place == following else 1

@@ -72,6 +72,14 @@ def test_failures_are_counted_in_a_row_across_batches(
     assert found == rows
 
 
+def test_batches_without_a_request_of_ours_are_not_kept() -> None:
+    """A worker may read other models' messages for weeks between two requests of its own."""
+    recent = Recent(window=1000)
+    for _ in range(100):
+        recent.add([], 0)
+    assert not recent._batches
+
+
 def test_a_ceiling_of_no_consecutive_errors_never_stops() -> None:
     """0 means: go on whatever happens; a count less than that means nothing."""
     assert not ErrorCeiling(consecutive=0).reached_in_a_row(1_000_000)
