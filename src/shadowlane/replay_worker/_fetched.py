@@ -42,7 +42,7 @@ def still_missing(missing: pa.ListArray, answers: pa.RecordBatch) -> pa.ListArra
         return missing
     lacking = missing.to_pylist()
     for row, found in zip(answers.column("row").to_pylist(), fetched.to_pylist(), strict=True):
-        if lacking[row]:
+        if lacking[row] and found is not None:
             known = {name for kind in _MAPS for name, _ in found[kind]}
             lacking[row] = [name for name in lacking[row] if name not in known]
     return pa.array(lacking, missing.type)

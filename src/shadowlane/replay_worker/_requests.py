@@ -24,6 +24,7 @@ _CODEC = ColumnCodec(ProductionRequest)
 
 #: A column beside a request's own, once the worker has put a prediction in the primary's place.
 PRIMARY_SOURCE = "primary_source"
+_LAST_SECOND = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -96,6 +97,11 @@ def _of_the_time(
     """What cannot be read has no event time: the message's own says whether it is of the window."""
     if window == TimeRange():
         return rejects, []
-    times = [datetime.fromtimestamp(messages[index].timestamp()[1] / 1000, UTC) for index, _ in rejects]
+    times = [_time_of(messages[index]) for index, _ in rejects]
     within = [reject for reject, time in zip(rejects, times, strict=True) if window.holds(time)]
     return within, [index for (index, _), time in zip(rejects, times, strict=True) if not window.holds(time)]
+
+
+def _time_of(message: Message) -> datetime:
+    """A message's own time; a broker takes any number, and what no calendar has is the last of its days."""
+    return datetime.fromtimestamp(min(message.timestamp()[1] / 1000, _LAST_SECOND), UTC)

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from shadowlane.replay_worker import FeatureBatch
 from shadowlane.replay_worker._answers import ANSWERS, no_answers
+from shadowlane.replay_worker._answers import FEATURES as FEATURES_TYPE
 from shadowlane.replay_worker.isolation import _said
 from shadowlane.replay_worker.isolation._channel import Channel, ChannelError
 from shadowlane.replay_worker.isolation._process import DiedError
@@ -44,6 +45,11 @@ def answers(*rows: int, **changed: list[Any]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(columns[f.name], f.type) for f in ANSWERS], schema=ANSWERS)
 
 
+def fetched(**changed: Any) -> dict[str, Any]:
+    """Features that were fetched."""
+    return {each.name: [] for each in FEATURES_TYPE} | changed
+
+
 def task() -> Task:
     """Four requests on their way."""
     return Task(FeatureBatch(FEATURES))
@@ -67,6 +73,12 @@ NONSENSE: dict[str, Callable[[], tuple[dict[str, Any], pa.RecordBatch | None]]] 
     "endless processor time": lambda: (head(), answers(0, cpu_ms=[float("inf")])),
     "a GPU before the call": lambda: (head(), answers(0, gpu_ms=[-1.0])),
     "a basis that nobody knows": lambda: (head(), answers(0, basis=["guessed"])),
+    "a hole in a vector": lambda: (head(), answers(0, prediction=[{"vector": [1.0, None]}])),
+    "a hole in a ranking": lambda: (head(), answers(0, prediction=[{"ranking": ["a", None]}])),
+    "a feature without its value": lambda: (head(), answers(0, fetched=[fetched(numbers=[("a", None)])])),
+    "a vector with a hole": lambda: (head(), answers(0, fetched=[fetched(vectors=[("a", [None])])])),
+    "a feature without a name": lambda: (head(), answers(0, fetched=[fetched(missing=[None])])),
+    "features of no kind": lambda: (head(), answers(0, fetched=[fetched(numbers=None)])),
     "no answers at all": lambda: (head(), None),
     "an answer that is a failure": lambda: (head([[0, *GOOD]]), answers(0)),
     "a failure twice": lambda: (head([[0, *GOOD], [0, *GOOD]]), no_answers()),
@@ -95,6 +107,29 @@ def test_nonsense_is_not_written_down(case: str) -> None:
     answered = asked.answered(None)
     assert (answered.done, answered.rows.tolist()) == (4, [0, 1, 2])
     assert answered.failures == [(3, Failure("predict", "KeyError", "'x'", None, 1))]
+
+
+def test_parts_that_are_left_out_are_no_holes() -> None:
+    """A prediction has one part or several; features were fetched for some requests, or for none."""
+    asked = task()
+    predictions = [{"score": 0.5}, {"vector": [1.0]}, {"ranking": []}, {"label": "a", "score": 1.0}]
+    given = [None, fetched(numbers=[("a", 1.0)], vectors=[("v", [])]), None, fetched()]
+    asked.take(np.arange(4), head(), answers(0, 1, 2, 3, prediction=predictions, fetched=given))
+    assert asked.done == 4
+
+
+@pytest.mark.parametrize("count", [10**400, 2**63, -1, True, 1.0])
+def test_counts_fit_into_the_ledger(count: object) -> None:
+    """A number of hundreds of digits is nonsense, and no error in whoever adds it up or writes it."""
+    with pytest.raises(NonsenseError):
+        _said.counts({"amount": count})
+
+
+@pytest.mark.parametrize("figure", [10**400, float("nan"), float("inf"), -1, True, "1"])
+def test_a_figure_is_a_number_that_a_float_can_hold(figure: object) -> None:
+    """Python's integers, and JSON's, are as large as one likes."""
+    with pytest.raises(NonsenseError):
+        _said.amount(figure)
 
 
 def test_what_is_settled_is_not_settled_again() -> None:

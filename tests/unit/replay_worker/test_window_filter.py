@@ -88,3 +88,15 @@ def test_what_cannot_be_read_is_of_its_messages_time() -> None:
     assert [place for place, _ in within.rejects] == [1]
     beside = read_requests(batch, "fraud", TimeRange(NOON + MINUTE))
     assert (list(beside.rejects), sorted(beside.outside.tolist())) == ([], [0, 1])
+
+
+def test_what_cannot_be_read_may_have_a_time_that_no_calendar_has() -> None:
+    """Brokers take any number for a message's time; it ends no replay."""
+
+    class Late(Sent):
+        def timestamp(self) -> tuple[int, int]:
+            return 1, 2**62
+
+    batch = cast("list[Message]", [Late(0, b"no request", 0)])
+    read = read_requests(batch, "fraud", TimeRange(NOON, NOON + MINUTE))
+    assert (list(read.rejects), read.outside.tolist()) == ([], [0])

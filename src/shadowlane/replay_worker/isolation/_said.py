@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from shadowlane.replay_worker._answers import ANSWERS, FEATURES
+from shadowlane.replay_worker._answers import ANSWERS, FEATURES, PREDICTION
 from shadowlane.schemas import Failure
 
 #: What its messages may be called, and the columns that come with each.
@@ -25,6 +25,8 @@ _BASES = set(BASES.to_pylist())
 _STAGES = ("predict", "fetch", "timeout")
 _MOST_TEXT = 100_000
 _MOST_NAMES = 10_000
+# Counts are added up over a worker's life, and must fit into the ledger's 64 bits then.
+_MOST_COUNT = 2**40
 _TEXTS = 3
 
 
@@ -74,6 +76,18 @@ def answers(rows: int, given: pa.RecordBatch | None) -> tuple[np.ndarray[Any, An
     in_order = found if (np.diff(found) > 0).all() else np.unique(found)
     if in_order[0] < 0 or in_order[-1] >= rows or len(in_order) < len(found):
         raise NonsenseError("answers to rows that it was not asked about, or twice")
+    _check_times(given)
+    if any(_has_holes(given.column(name)) for name in ("prediction", "fetched")):
+        raise NonsenseError("predictions or features with nulls inside")
+    return found, given
+
+
+def _check_times(given: pa.RecordBatch) -> None:
+    """What the clocks showed, and how.
+
+    Raises:
+        NonsenseError: they cannot.
+    """
     for name in ("latency_ms", "cpu_ms", "gpu_ms"):
         column = given.column(name)
         figures = (column.drop_null() if column.null_count else column).to_numpy()
@@ -81,7 +95,22 @@ def answers(rows: int, given: pa.RecordBatch | None) -> tuple[np.ndarray[Any, An
             raise NonsenseError(f"{name} that no clock shows")
     if not _BASES.issuperset(given.column("basis").unique().to_pylist()):
         raise NonsenseError("latencies of a kind that is not known")
-    return found, given
+
+
+def _has_holes(column: pa.Array, *, is_optional: bool = True) -> bool:
+    """Whether a list, or a map's values, or a map itself is null inside: encoded it would be 0, or empty."""
+    if not is_optional and column.null_count:
+        return True
+    kind = column.type
+    if column.null_count == len(column) or not pa.types.is_nested(kind):
+        return False
+    if pa.types.is_map(kind):
+        return _has_holes(column.items, is_optional=False)
+    if pa.types.is_list(kind):
+        return _has_holes(column.flatten(), is_optional=False)
+    there = column.drop_null() if column.null_count else column
+    is_prediction = kind == PREDICTION  # each of its parts may be left out
+    return any(_has_holes(part, is_optional=is_prediction) for part in there.flatten())
 
 
 def counts(given: Any, is_known: Callable[[str], bool] = lambda _name: True) -> dict[str, int]:
@@ -93,7 +122,7 @@ def counts(given: Any, is_known: Callable[[str], bool] = lambda _name: True) -> 
     if not (isinstance(given, dict) and len(given) <= _MOST_NAMES):
         raise NonsenseError("counts that are none")
     for name, count in given.items():
-        if not (_is_text(name) and type(count) is int and count >= 0 and is_known(name)):
+        if not (_is_text(name) and type(count) is int and 0 <= count <= _MOST_COUNT and is_known(name)):
             raise NonsenseError("counts that are none")
     return given
 
@@ -120,7 +149,8 @@ def amount(given: Any) -> float | None:
     """
     if given is None:
         return None
-    if type(given) not in (int, float) or not math.isfinite(given) or given < 0:
+    # Compared before it is made a float: an integer of hundreds of digits has none.
+    if type(given) not in (int, float) or not 0 <= given <= sys.float_info.max:
         raise NonsenseError("a figure that is none")
     return float(given)
 
