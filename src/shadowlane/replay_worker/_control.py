@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from queue import SimpleQueue
 from threading import Event, Thread
 from time import monotonic
@@ -61,15 +61,16 @@ class ControlRun:
         self._plan, self._control, self._topics, self._worker_id = plan, control, topics, worker_id
         self._second = Aside(load(control.source or plan.source))
 
-    def run(self, requests: RequestBatch, answered: Answered, now: datetime) -> Sequence[Outgoing]:
-        """Ask again about our share of what is done, and set the two answers side by side."""
+    def run(self, requests: RequestBatch, answered: Answered, begun: datetime) -> Sequence[Outgoing]:
+        """Ask again about our share of what is done since then, and set the two answers side by side."""
         asked = self._first_answers(requests, answered)
         if not len(asked):
             return []
         said = self._second.ask(asked)
-        who = Who(self._target, self._worker_id, now)
+        who = Who(self._target, self._worker_id, begun)
         comparisons, unfit = compare(asked, said, self._plan, who, self._topics.comparisons)
-        errors = encode_errors([], [*said.failures, *unfit], asked, said, who, self._topics.errors)
+        over = who._replace(now=datetime.now(UTC))
+        errors = encode_errors([], [*said.failures, *unfit], asked, said, over, self._topics.errors)
         return [comparisons, errors]
 
     def close(self) -> None:

@@ -101,18 +101,19 @@ class Replay:
     def run(self, messages: Sequence[Message], give_up: Callable[[], bool] = lambda: False) -> Outcome:
         """Replay them, or the first of them where that takes too long."""
         read = read_requests(messages, self._plan.target.model, self._plan.window)
-        requests = read.requests
+        requests, begun = read.requests, datetime.now(UTC)  # what the model takes is no part of the lag
         answered = self._shadow.run(requests.features(context=self._shadow.wants_context), give_up)
         if self._replica is not None:
             requests, answered = self._replica.fill(requests, answered, give_up)
-        who = Who(self._plan.target, self.worker_id, datetime.now(UTC))
+        who = Who(self._plan.target, self.worker_id, begun)
         comparisons, unfit = compare(requests, answered, self._plan, who, self.topics.comparisons)
         is_cut = answered.done < len(requests)
         taken = int(read.places[answered.done]) if is_cut else len(messages)
         rejects = [(messages[index], error) for index, error in read.rejects if index < taken]
         failures = [*answered.failures, *unfit]
-        errors = encode_errors(rejects, failures, requests, answered, who, self.topics.errors)
-        seconds = self._control.run(requests, answered, who.now) if self._control is not None else ()
+        over = who._replace(now=datetime.now(UTC))
+        errors = encode_errors(rejects, failures, requests, answered, over, self.topics.errors)
+        seconds = self._control.run(requests, answered, begun) if self._control is not None else ()
         return Outcome(
             taken=taken,
             outgoing=[comparisons, errors, *seconds],

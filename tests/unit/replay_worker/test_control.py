@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -32,6 +33,7 @@ TOPICS = TopicNames()
 MODEL = """
 import os
 import random
+import time
 
 def noisy(features):
     return random.random()
@@ -46,6 +48,10 @@ def picky(features):
 
 def deadly(features):
     os._exit(7)
+
+def clock(features):
+    time.sleep(0.01)
+    return time.time()
 
 def raising(primary, shadow):
     raise ValueError("no rule")
@@ -122,6 +128,17 @@ def test_a_noisy_shadow_disagrees_with_itself_and_a_steady_one_does_not() -> Non
     assert len(noisy) == len(steady) == 100
     assert sum(not each.agreement for each in noisy) > 80
     assert all(each.agreement for each in steady)
+
+
+def test_the_lag_ends_where_the_model_is_asked() -> None:
+    """What the model takes, for this request and those before it in its batch, is no part of it."""
+    outcome = replayed(plan("clock", control=Control(1.0)), messages(3))
+    for run in ("live", "control"):
+        sent = comparisons(outcome, run)
+        asked = [each.event_time + timedelta(milliseconds=each.replay_lag_ms) for each in sent]
+        first = min(each.shadow_prediction.score or 0.0 for each in comparisons(outcome, "live"))
+        assert len(sent) == 3
+        assert all(each.timestamp() < first for each in asked)
 
 
 def test_the_first_answer_stands_in_the_primarys_place() -> None:
