@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +131,27 @@ def test_what_a_model_starts_ends_with_it() -> None:
     assert len(marked(mark)) == 4
     host.close()
     assert not marked(mark)
+
+
+def test_the_first_process_of_a_container_buries_what_a_model_started() -> None:
+    """There is no init that would, and the dead would fill the container's table of processes."""
+    code = """if True:
+        import ctypes, os
+        from isolated import faulty, outcomes, requests
+        ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans come to us, as to a first process
+        host = faulty()
+        outcomes(host, requests("children", "exit"))
+        host.close()
+        try:
+            print(os.waitpid(-1, os.WNOHANG))
+        except ChildProcessError:
+            print("nobody")
+    """
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.stdout == "nobody\n", done.stderr
 
 
 def marked(mark: str) -> list[str]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -141,6 +142,21 @@ def test_a_model_that_does_not_load_again_is_an_error(
     with pytest.raises(ModelError, match="FileNotFoundError: the model's file is gone"):
         host.run(requests(""), lambda: False)
     assert host.restarts == 5
+
+
+def test_a_process_that_cannot_be_started_is_an_error_that_leaves_nothing(
+    make: Callable[..., Isolated], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when there is no memory for it, or no number: the worker tries again, and then says so."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    host = make(recycle_requests=1, deny_writes=True)
+    assert outcomes(host, requests("")) == [0.0]
+    open_before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+    with pytest.raises(ModelError, match="no process could be started for model"):
+        host.run(requests(""), lambda: False)
+    assert len(list(Path("/proc/self/fd").iterdir())) == open_before
+    assert not list(tmp_path.glob("shadowlane-model-*"))
 
 
 def test_a_worker_that_is_told_to_stop_does_not_wait_for_a_load() -> None:

@@ -24,7 +24,7 @@ from shadowlane.errors import ModelError
 from shadowlane.replay_worker._plan import Isolation, ModelSource
 from shadowlane.replay_worker.isolation import _said
 from shadowlane.replay_worker.isolation._channel import Channel, ChannelError
-from shadowlane.replay_worker.isolation._leftovers import end_marked
+from shadowlane.replay_worker.isolation._leftovers import bury, end_marked
 from shadowlane.replay_worker.isolation._progress import READING, Place, Progress
 from shadowlane.replay_worker.isolation._said import NonsenseError
 from shadowlane.replay_worker.isolation._vitals import Vitals, vitals
@@ -74,17 +74,12 @@ class ModelProcess:
         self._is_closed = False
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "shadowlane.replay_worker.isolation._child"),
-                    *map(str, (theirs.fileno(), self._progress.descriptor, os.getpid())),
-                ],
-                pass_fds=(theirs.fileno(), self._progress.descriptor),
-                stdin=subprocess.DEVNULL,
-                stdout=_STDERR,
-                env=_environment(self._mark, self._scratch),
-                start_new_session=True,  # Ctrl-C is for us; and what the model starts ends with it
-            )
+            try:
+                self._process = self._started(theirs.fileno())
+            except OSError as error:  # no memory for it, or too many processes: that may pass
+                ours.close()
+                self._let_go()
+                raise ModelError(f"no process could be started for model {source.uri!r}: {error}") from error
         self._channel = Channel(ours, patience=_PATIENCE_SECONDS, most_bytes=MOST_BYTES)
         #: How many rows it was asked about.
         self.asked = 0
@@ -170,7 +165,24 @@ class ModelProcess:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
-        end_marked(f"{MARK}={self._mark}")
+        bury([-self._process.pid, *end_marked(f"{MARK}={self._mark}")])
+        self._let_go()
+
+    def _started(self, line: int) -> subprocess.Popen[bytes]:
+        progress = self._progress.descriptor
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "shadowlane.replay_worker.isolation._child"),
+                *map(str, (line, progress, os.getpid())),
+            ],
+            pass_fds=(line, progress),
+            stdin=subprocess.DEVNULL,
+            stdout=_STDERR,
+            env=_environment(self._mark, self._scratch),
+            start_new_session=True,  # Ctrl-C is for us; and what the model starts ends with it
+        )
+
+    def _let_go(self) -> None:
         self._progress.close()
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)

@@ -32,10 +32,13 @@ class Progress:
 
     @classmethod
     def create(cls) -> Self:
-        """A new one, in a file without a name."""
-        with tempfile.TemporaryFile() as file:
-            file.truncate(_SIZE)
-            progress = cls(os.dup(file.fileno()))
+        """A new one, in a file without a name; in memory where that can be, as models fill disks."""
+        if hasattr(os, "memfd_create"):
+            progress = cls(os.memfd_create("shadowlane-progress"))
+        else:
+            with tempfile.TemporaryFile() as file:
+                progress = cls(os.dup(file.fileno()))
+        os.ftruncate(progress.descriptor, _SIZE)
         progress.reset()
         return progress
 
