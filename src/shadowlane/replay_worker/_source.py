@@ -31,6 +31,7 @@ _TIMEOUT = 30.0
 # Between two tries a worker that was told to stop gets to leave.
 _TRY_SECONDS = 5.0
 _AGAIN_SECONDS = 1.0
+_NOT_KNOWN_YET = {"_UNKNOWN_PARTITION", "_UNKNOWN_TOPIC"}
 Spot = tuple[str | None, int | None]
 
 
@@ -151,7 +152,10 @@ class LiveSource:
                 del self._adrift[spot]
         except KafkaException as failure:
             error = failure.args[0]
-            raise_or_say(to_error(error, "looking for where to read on"), fatal=error.fatal())
+            if error.name() in _NOT_KNOWN_YET:  # the client asks the broker anew after it was away
+                log.warning("looking for where to read on: %s; trying again", error.str())
+            else:
+                raise_or_say(to_error(error, "looking for where to read on"), fatal=error.fatal())
             self._stop.wait(_AGAIN_SECONDS)
 
     def _place(self, spot: Spot, *, had_position: bool) -> None:

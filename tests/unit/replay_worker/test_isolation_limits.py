@@ -234,6 +234,21 @@ def test_the_models_process_knows_nothing_of_our_access(
     assert "SHADOWLANE_SASL_PASSWORD" not in environment
 
 
+def test_crashes_far_apart_cost_two_starts_each_and_no_rest() -> None:
+    """A shadow that crashes for one request in twelve goes on: what is answered in between is kept."""
+    rests: list[float] = []
+    source = ModelSource("python:faulty_model:Faulty")
+    host = open_host(source, Isolation(call_seconds=5), batch=False, wait=rests.append)
+    faults = ["exit" if row % 12 == 7 else "" for row in range(48)]
+    try:
+        found = outcomes(host, requests(*faults))
+    finally:
+        host.close()
+    assert [row for row, outcome in enumerate(found) if isinstance(outcome, Failure)] == [7, 19, 31, 43]
+    assert host.restarts == 2 * 4
+    assert not any(rests)
+
+
 def test_the_breaker_waits_longer_with_each_death(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two are free; then the time doubles up to its limit, until something is answered."""
     monkeypatch.setattr("random.uniform", lambda _low, _high: 1.0)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
+
+log = logging.getLogger(__name__)
 
 _FIRST_SECONDS = 0.5
 _LONGEST_SECONDS = 30.0
@@ -30,4 +33,8 @@ class Breaker:
         """Before it is started again."""
         if self._deaths > _FREE:
             seconds = min(_LONGEST_SECONDS, _FIRST_SECONDS * 2 ** (self._deaths - _FREE - 1))
+            log.warning(
+                "the model's process died %d times with nothing answered in between; starting it in %.0f s",
+                *(self._deaths, max(1.0, seconds)),
+            )
             self._wait(seconds * random.uniform(0.75, 1.25))  # noqa: S311 - so that a fleet does not march in step

@@ -136,10 +136,15 @@ class Task:
             else:
                 self.jobs.extendleft(Job(left[index : index + 1], True) for index in range(len(left))[::-1])
             return
-        rest = left[left != culprit]
-        if len(rest):
-            self.jobs.appendleft(Job(rest, apart=True))
+        # What the process was asked before it has survived: settled first, it is not asked a third time.
+        asked_before = np.isin(left, job.rows[: death.row] if death.row >= 0 else [])
+        self._later(left[~asked_before & (left != culprit)])
         self._suspect(culprit, death)
+        self._later(left[asked_before & (left != culprit)])
+
+    def _later(self, rows: Rows) -> None:
+        if len(rows):
+            self.jobs.appendleft(Job(rows, apart=True))
 
     def answered(self, memory_mb: float | None) -> Answered:
         """What is known of the rows up to the first of which nothing is."""
