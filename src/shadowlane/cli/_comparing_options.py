@@ -35,7 +35,7 @@ class ComparingOptions:
             metavar="RULE",
             help="When two predictions agree: auto, label, label:case,space,nfkc, text:0.9, score:0.05, "
             "score:abs=0.01,rel=0.05, vector:cosine=0.99, ranking:top=5,overlap=0.8, "
-            "python:package.module:attribute, … Once for each kind of prediction; "
+            "python:module:attribute. Once for each kind of prediction; "
             "auto stands for the rules of the settings file.",
             show_default="auto",
             rich_help_panel=_PANEL,
@@ -52,7 +52,11 @@ class ComparingOptions:
     ] = None
     keep_features: Annotated[
         KeepFeatures,
-        typer.Option(help="Which comparisons carry their features.", rich_help_panel=_PANEL),
+        typer.Option(
+            metavar="WHICH",
+            help="Which comparisons carry their features: disagreements, all or none.",
+            rich_help_panel=_PANEL,
+        ),
     ] = KeepFeatures.disagreements
 
     def applied_to(self, plan: WorkerPlan, config: Path | None) -> WorkerPlan:

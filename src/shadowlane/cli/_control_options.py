@@ -38,7 +38,8 @@ class PrimaryOptions:
     primary_input: Annotated[
         InputForm | None,
         typer.Option(
-            help="How that model is given its features.",
+            metavar="FORM",
+            help="How that model is given its features: dicts, numpy, pandas or arrow.",
             show_default="as the model says",
             rich_help_panel=_PANEL,
         ),

@@ -65,7 +65,8 @@ def _since(text: str) -> datetime:
 
 
 Stages = Annotated[
-    list[Stage] | None, typer.Option("--stage", help="Only errors of this stage; may be repeated.")
+    list[Stage] | None,
+    typer.Option("--stage", metavar="STAGE", help="Only errors of this stage; may be repeated."),
 ]
 Since = Annotated[
     datetime | None,

@@ -31,8 +31,8 @@ class ModelOptions:
         str,
         typer.Option(
             metavar="URI",
-            help="Where the shadow model is: python:package.module:attribute, sklearn:model.skops, "
-            "onnx:model.onnx, mlflow:folder or mlflow:models:/NAME/VERSION, http(s)://host/v2/models/NAME.",
+            help="Where the shadow model is: python:module:attribute, sklearn:model.skops, "
+            "onnx:model.onnx, mlflow:models:/NAME/VERSION, https://host/v2/models/NAME.",
             rich_help_panel=_PANEL,
         ),
     ]
@@ -46,7 +46,8 @@ class ModelOptions:
     input: Annotated[
         InputForm | None,
         typer.Option(
-            help="How the model is given its features.",
+            metavar="FORM",
+            help="How the model is given its features: dicts, numpy, pandas or arrow.",
             show_default="as the model says",
             rich_help_panel=_PANEL,
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from dataclasses import replace
 from enum import StrEnum
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
+from shadowlane import logs
 from shadowlane.cli._comparing_options import ComparingOptions
 from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
 from shadowlane.cli._fetch_options import FetchOptions
@@ -103,7 +105,7 @@ def replay(
             help="max, original, 10x (ten times the original pace) or 500/s.", rich_help_panel=_WINDOW
         ),
     ] = "max",
-    processes: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes on this machine.")] = 1,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take; nothing is written to Kafka.")
     ] = False,
@@ -153,6 +155,8 @@ class _Meter:
         self._said = time.monotonic()
 
     def __enter__(self) -> Self:
+        if self._live and logs.current().level == logging.INFO:  # lines would run into the bar
+            logs.configure(replace(logs.current(), level=logging.WARNING))
         self._bar.start()
         return self
 

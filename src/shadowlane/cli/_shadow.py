@@ -26,12 +26,14 @@ class ShadowOptions:
         bool,
         typer.Option("--batch", help="Ask the model about many requests at once; latencies are amortized."),
     ] = False
-    batch_size: Annotated[int, typer.Option(min=1, help="Requests in a transaction, at most.")] = 5_000
+    batch_size: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Requests in a transaction, at most.")
+    ] = 5_000
     max_error_ratio: Annotated[
         float, typer.Option(help="Stop when a larger share of requests fails (1: never).")
     ] = 0.5
     max_consecutive_errors: Annotated[
-        int, typer.Option(min=0, help="Stop when so many requests in a row fail (0: never).")
+        int, typer.Option(min=0, metavar="N", help="Stop when so many requests in a row fail (0: never).")
     ] = 500
 
     def plan(self, run: Run, source: ModelSource, *, start: str = "earliest") -> WorkerPlan:

@@ -44,7 +44,7 @@ def worker(
     health: HealthOptions,
     group: GroupOptions,
     run: Run = "live",
-    processes: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
+    processes: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes on this machine.")] = 1,
     worker_id: Annotated[
         str | None,
         typer.Option(

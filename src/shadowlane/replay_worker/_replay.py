@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 from confluent_kafka import Message
 
-from shadowlane.errors import CodecError
+from shadowlane.errors import CodecError, ModelError
 from shadowlane.kafka import TopicNames, place_of
 from shadowlane.replay_worker._answers import Answered
 from shadowlane.replay_worker._complaints import Fault
@@ -142,6 +143,9 @@ def _first_fault(
     return None
 
 
+_OPTIONS = re.compile(r"--(allow-pickle|sha256|trust|features|input)\b")
+
+
 @contextmanager
 def open_replay(
     plan: WorkerPlan, topics: TopicNames, worker_id: str, wait: Callable[[float], object]
@@ -154,7 +158,14 @@ def open_replay(
     with ExitStack() as stack:
 
         def load(source: ModelSource) -> ModelHost:
-            return open_host(source, plan.isolation, batch=plan.batch, wait=wait)
+            try:
+                return open_host(source, plan.isolation, batch=plan.batch, wait=wait)
+            except ModelError as error:
+                if source is plan.source:
+                    raise
+                # The advice names the shadow's options; the primary's are called after them.
+                advice = _OPTIONS.sub(r"--primary-\1", str(error))
+                raise ModelError(f"the primary's model (--primary-load): {advice}") from error
 
         shadow = load(plan.source)
         stack.callback(shadow.close)

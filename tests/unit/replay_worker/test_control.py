@@ -295,6 +295,16 @@ def test_a_replica_answers_where_the_request_says_nothing() -> None:
     assert (outcome.compared, len(outcome.failed), outcome.errors) == (3, 1, {"predict": 1})
 
 
+def test_the_primarys_advice_names_the_primarys_options(tmp_path: Path) -> None:
+    """To follow advice about the shadow's own options would break the shadow's pin."""
+    (tmp_path / "ridge.joblib").write_bytes(b"a pickle, if anybody were to open it")
+    the_plan = plan("steady", primary=ModelSource(f"sklearn:{tmp_path / 'ridge.joblib'}"))
+    with pytest.raises(ModelError) as caught, replaying(the_plan):
+        pass
+    assert str(caught.value).startswith("the primary's model (--primary-load): ")
+    assert "--primary-allow-pickle --primary-sha256 " in str(caught.value)
+
+
 def test_answers_that_cannot_be_compared_count_as_failed() -> None:
     """A rule of one's own that always raises must reach the ceiling; a request that says nothing must not."""
     broken = Comparator.parse("python:control_models:raising")
