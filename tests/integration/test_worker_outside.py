@@ -263,7 +263,7 @@ def test_a_worker_that_is_killed_leaves_a_ledger_that_claims_nothing_too_much(
     compared, errors = in_the_lake(tmp_path / "lake")
     assert compared.total() + errors.total() == 2_100
     entries = latest_entries(tmp_path / "lake")
-    assert min(entry[-1] for entry in entries) is False  # the dead one did not close its books
+    assert max(entry[-1] for entry in entries) is True  # those that ended well have closed their books
     claimed = Counter[str]()
     for worker, count, failed, _ in entries:
         claimed[worker] += count + failed
