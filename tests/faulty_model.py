@@ -58,7 +58,7 @@ def deaf() -> NoReturn:
 
 def garbage() -> None:
     """Write noise into whatever is open."""
-    for descriptor in range(3, 64):
+    for descriptor in range(3, 4_096):
         try:
             os.write(descriptor, b"\xff\x00noise" * 20)
         except OSError:

@@ -83,7 +83,7 @@ def test_the_clock_stops_when_the_answer_is_there() -> None:
     """Waiting counts as time, and not as the processor's."""
     answers, _ = run(Runner(Slow()), 3)
     for answer in answers:
-        assert answer["latency_ms"] >= 50
+        assert answer["latency_ms"] >= 40  # the two sleeps; other threads may work beside
         assert 10 <= answer["cpu_ms"] < answer["latency_ms"]
         assert answer["gpu_ms"] is None
 
