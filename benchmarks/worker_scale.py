@@ -10,6 +10,7 @@ a millisecond a request, and prints the throughputs' ratio: the broker, on the s
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import subprocess
 import sys
@@ -34,7 +35,7 @@ from shadowlane.replay_worker import ModelSource, Tally, Target, WorkerPlan, run
 from shadowlane.schemas import Codec, Features, Prediction, ProductionRequest
 
 TOPICS = TopicNames()
-PARTITIONS = 4
+PARTITIONS, PORT = 4, 9477
 MODEL = """
 class Together:
     def predict(self, batch):
@@ -108,7 +109,6 @@ def memory(kafka: KafkaSettings, count: int) -> None:
 
 def processes(kafka: KafkaSettings, count: int, folder: str) -> None:
     """Replay all of it by one process and by two, three times in turn."""
-    fill(kafka, count)
     ratios = []
     for turn in range(3):
         one, two = (rate(kafka, count, folder, number, turn) for number in (1, 2))
@@ -137,17 +137,33 @@ def rate(kafka: KafkaSettings, count: int, folder: str, number: int, turn: int) 
                 f"s{number}-{turn}",
             ),
             *("--load", "python:scale_model:busy", "--processes", str(number), "--batch-size", "200"),
+            *("--latest", "--health-port", str(PORT)),
             *("--bootstrap-servers", kafka.bootstrap_servers),
         ],
         cwd=folder,
         stderr=subprocess.DEVNULL,
     )
     try:
+        while not is_ready():
+            time.sleep(0.1)
+        fill(kafka, count)
         return watched(consumer, count)
     finally:
         fleet.terminate()
         fleet.wait()
         consumer.close()
+
+
+def is_ready() -> bool:
+    """Whether each worker of the fleet has its partitions."""
+    connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()
 
 
 def watched(consumer: Consumer, count: int) -> float:
