@@ -21,7 +21,7 @@ from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._isolation_options import IsolationOptions
 from shadowlane.cli._model_options import ModelOptions
-from shadowlane.cli._options import BootstrapServers, Config, Lake, Run, settings
+from shadowlane.cli._options import BootstrapServers, Config, Form, Lake, Run, settings
 from shadowlane.cli._shadow import ShadowOptions
 from shadowlane.process import stopped_by_signals
 
@@ -36,13 +36,6 @@ app = typer.Typer(help="See what failed, and send it through again once it is me
 _SAID_EVERY = 5.0
 _AGO = re.compile(r"-?(\d{1,4})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-
-
-class Form(StrEnum):
-    """How a result is printed."""
-
-    table = "table"
-    json = "json"
 
 
 class Stage(StrEnum):

@@ -43,6 +43,13 @@ Shadow = Annotated[str, typer.Option(help="The shadow's name.")]
 Run = Annotated[str, typer.Option(help="The stream of replays: live, or a historical replay's name.")]
 
 
+class Form(StrEnum):
+    """How what is no report is printed."""
+
+    table = "table"
+    json = "json"
+
+
 class Format(StrEnum):
     """How a result is printed."""
 

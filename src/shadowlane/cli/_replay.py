@@ -20,7 +20,7 @@ from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._isolation_options import IsolationOptions
 from shadowlane.cli._model_options import ModelOptions
-from shadowlane.cli._options import BootstrapServers, Config, settings
+from shadowlane.cli._options import BootstrapServers, Config, Form, settings
 from shadowlane.cli._shadow import ShadowOptions
 from shadowlane.errors import SettingsError
 from shadowlane.process import stopped_by_signals
@@ -38,13 +38,6 @@ class Source(StrEnum):
 
     kafka = "kafka"
     lake = "lake"
-
-
-class Form(StrEnum):
-    """How the result is printed."""
-
-    table = "table"
-    json = "json"
 
 
 @with_options(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import getpass
 import json
 import socket
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from shadowlane.cli._options import BootstrapServers, Config, settings
+from shadowlane.cli._options import BootstrapServers, Config, Form, settings
 from shadowlane.errors import SettingsError
 from shadowlane.producer import Rates, read_sampling, set_sampling
 from shadowlane.schemas import ControlSetting, SamplingRates
@@ -20,13 +19,6 @@ app = typer.Typer(
 )
 
 Model = Annotated[str, typer.Option(help="The model whose requests are sampled.")]
-
-
-class Form(StrEnum):
-    """How a setting is printed."""
-
-    table = "table"
-    json = "json"
 
 
 @app.command("set")

@@ -5,12 +5,10 @@ Started as `python -m shadowlane.replay_worker.isolation._child LINE PROGRESS PA
 
 from __future__ import annotations
 
-import ctypes
 import faulthandler
 import logging
 import os
 import resource
-import signal
 import socket
 import sys
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from typing import Any
 
 from shadowlane import logs
 from shadowlane.errors import ModelError
+from shadowlane.process import die_with_parent
 from shadowlane.replay_worker._features import FeatureBatch
 from shadowlane.replay_worker._plan import ModelSource
 from shadowlane.replay_worker.isolation._channel import Channel, ChannelError
@@ -37,7 +36,6 @@ from shadowlane.schemas import Failure
 
 log = logging.getLogger(__name__)
 
-_SIGNAL_AT_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
 _FIRST_TO_GO = "1000"
 _MOST_FAILURES = 1_000
 # Threads that a model's libraries start when it is first asked take their stacks from what it may write to.
@@ -46,7 +44,7 @@ _STACKS_OF_A_CORE = 16 * 1024 * 1024
 
 def main(line: int, progress: int, parent: int) -> None:
     """Serve one replay."""
-    _die_with(parent)
+    die_with_parent(parent)  # also while the model holds the interpreter
     _prepare_to_die()
     end = socket.socket(fileno=line)
     end.set_inheritable(False)
@@ -124,14 +122,6 @@ def _source(values: dict[str, Any]) -> ModelSource:
     given: dict[str, Any] = {each.name: values[each.name] for each in fields(ModelSource)}
     lists = {name: tuple(each) for name, each in given.items() if isinstance(each, list)}
     return ModelSource(**(given | lists))
-
-
-def _die_with(parent: int) -> None:
-    """Be killed when the replay is gone, also while the model holds the interpreter."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SIGNAL_AT_PARENTS_DEATH, signal.SIGKILL)
-    if os.getppid() != parent:  # gone already
-        os._exit(1)
 
 
 def _prepare_to_die() -> None:

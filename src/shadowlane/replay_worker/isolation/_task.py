@@ -81,9 +81,8 @@ class Task:
         failed = _said.failures(len(rows), head.get("failures"))
         starved = set(_said.places(len(rows), head.get("starved")))
         settled = np.concatenate([found, np.array([place for place, _ in failed], np.int64)])
-        is_twice = len(failed) > 0 and len(np.unique(settled)) < len(
-            settled
-        )  # both sorts are checked already
+        # Each sort by itself is checked already.
+        is_twice = len(failed) > 0 and len(np.unique(settled)) < len(settled)
         if is_twice or self._settled[rows[settled]].any():
             raise NonsenseError("answers to what was answered before")
         if len(found):
