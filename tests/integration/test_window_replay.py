@@ -591,7 +591,7 @@ def interrupted(settings: KafkaSettings, plan: WorkerPlan, after: int) -> Summar
     """A replay that is told to stop after so many requests."""
     stop = Event()
     return run_replay(
-        replace(plan, batch_size=5), WINDOW, settings, How(Speed.parse("300/s")), stop=stop,
+        replace(plan, batch_size=5), WINDOW, settings, How(Speed.parse("20/s")), stop=stop,
         follow=lambda now: stop.set() if now.counts.requests >= after else None,
     )  # fmt: skip
 
