@@ -18,11 +18,11 @@ import typer.main
 from deltalake import write_deltalake
 from rich.console import Console
 
-from shadowlane.aggregator._tables import COMPARISONS, PARTITION_COLUMNS
 from shadowlane.cli import _app
 from shadowlane.cli._demo import _Meter
 from shadowlane.cli.reference import commands, reference
 from shadowlane.demo import Follow
+from shadowlane.lake._tables import COMPARISONS
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = dict(commands("shadowlane", typer.main.get_command(_app.app)))
@@ -90,7 +90,7 @@ def lake(folder: Path, count: int, *, agree: bool = True) -> Path:
     }
     path = folder / "lake"
     table = pa.table(columns, schema=COMPARISONS.schema)
-    write_deltalake(str(path / "comparisons"), table, partition_by=list(PARTITION_COLUMNS))
+    write_deltalake(str(path / "comparisons"), table, partition_by=list(COMPARISONS.partition_by))
     return path
 
 

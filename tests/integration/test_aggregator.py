@@ -21,7 +21,6 @@ from confluent_kafka.admin import AdminClient
 from deltalake import DeltaTable
 
 from shadowlane.aggregator import AggregatorPlan, Landings, run_aggregator
-from shadowlane.aggregator._lake import TakenOverError
 from shadowlane.aggregator._stream import Stream
 from shadowlane.errors import KafkaFailedError, LakeError
 from shadowlane.kafka import (
@@ -32,6 +31,7 @@ from shadowlane.kafka import (
     make_admin,
     make_consumer,
 )
+from shadowlane.lake._table import TakenOverError
 from shadowlane.schemas import Codec, LedgerEntry, Prediction, ProductionLabel
 from tests_support import NOON
 

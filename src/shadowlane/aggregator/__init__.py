@@ -16,7 +16,6 @@ try:
     )
     from shadowlane.aggregator._gate import GateResult, decide
     from shadowlane.aggregator._gathering import Landings
-    from shadowlane.aggregator._lake import count_rows
     from shadowlane.aggregator._policy import Policy
     from shadowlane.aggregator._read_report import read_report
     from shadowlane.aggregator._render_errors import errors_to_json
@@ -47,7 +46,6 @@ __all__ = [
     "Policy",
     "Report",
     "Scope",
-    "count_rows",
     "decide",
     "errors_in_lake",
     "errors_in_topic",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event as Flag
 
 from confluent_kafka import Consumer, IsolationLevel, Message, TopicCollection, TopicPartition
@@ -12,9 +11,9 @@ from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from shadowlane.aggregator._gathering import FlushRule, Gathering, Key, Landings
 from shadowlane.aggregator._stream import Stream
-from shadowlane.aggregator._tables import COMPARISONS, ERRORS, LABELS, LEDGER, TableSpec
 from shadowlane.errors import LakeError
 from shadowlane.kafka import TopicNames, close_consumer, make_admin, make_consumer, mapped, require_topics
+from shadowlane.lake import COMPARISONS, ERRORS, LABELS, LEDGER, EventTable, Lake, Location
 from shadowlane.settings import KafkaSettings
 
 _GROUP = "shadowlane.aggregator"
@@ -39,7 +38,7 @@ class AggregatorPlan:
     `accept_gaps` goes on where Kafka no longer holds what the lake has yet to land, rather than stop.
     """
 
-    lake: str
+    lake: Lake
     flush_rows: int = 50_000
     flush_seconds: float = 5.0
     until_caught_up: bool = False
@@ -88,15 +87,14 @@ def run_aggregator(
     return gathering.landings
 
 
-def _check_lake(lake: str) -> None:
+def _check_lake(lake: Lake) -> None:
     """Say what a lake can be, before Delta says it in its own words."""
-    if "://" in lake:
-        raise LakeError(f"lake {lake}: only a local folder can be a lake yet")
-    if Path(lake).exists() and not Path(lake).is_dir():
-        raise LakeError(f"lake {lake}: a folder is needed, and this is none")
+    folder = Location.parse(lake).folder
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise LakeError(f"lake {folder}: a folder is needed, and this is none")
 
 
-def _topics(names: TopicNames) -> dict[str, TableSpec]:
+def _topics(names: TopicNames) -> dict[str, EventTable]:
     return {
         names.comparisons: COMPARISONS,
         names.errors: ERRORS,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from shadowlane.aggregator._reader import OpenLake
 from shadowlane.aggregator._report import LabelCount, LabelDistribution, ScoreDistribution
 from shadowlane.aggregator._statistics import BINS, bin_edges, jensen_shannon
+from shadowlane.lake import OpenLake
 
 _SHOWN_LABELS = 20
 

@@ -17,11 +17,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from shadowlane.aggregator._reader import open_lake
 from shadowlane.aggregator._scope import Everything
-from shadowlane.aggregator._tables import COMPARISONS, ERRORS
 from shadowlane.errors import Place
 from shadowlane.kafka import TopicNames, read_to_end
+from shadowlane.lake import COMPARISONS, ERRORS, open_lake
 from shadowlane.schemas import ShadowError
 from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 from shadowlane.settings import KafkaSettings
@@ -138,7 +137,7 @@ def errors_in_lake(lake: str | Path, chosen: ErrorFilter) -> tuple[ErrorGroup, .
     Raises:
         LakeError: the lake cannot be read.
     """
-    with open_lake(lake, Everything(chosen.model)) as tables:
+    with open_lake(lake, Everything(chosen.model), (COMPARISONS, ERRORS)) as tables:
         if tables.versions[ERRORS.name] is None:
             log.warning("the lake %s has no table of errors: nothing has landed there yet", lake)
         tables.load(ERRORS.name, _ERROR, {})

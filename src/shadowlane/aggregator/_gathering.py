@@ -9,10 +9,10 @@ from time import monotonic
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from shadowlane.aggregator._lake import TakenOverError
 from shadowlane.aggregator._stream import Stream
 from shadowlane.errors import LakeError
 from shadowlane.kafka import mapped, to_error
+from shadowlane.lake import TakenOverError
 
 log = logging.getLogger(__name__)
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from shadowlane.aggregator._reader import OpenLake
 from shadowlane.aggregator._report import KnownRun
-from shadowlane.aggregator._tables import COMPARISONS, ERRORS
+from shadowlane.lake import COMPARISONS, ERRORS, OpenLake
 
 _MOST_MODELS = 20
 # A hint is not worth minutes: of a lake of very many files some are looked into.

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from confluent_kafka import Message
 
-from shadowlane.aggregator._tables import DEAD_LETTERS_SCHEMA, PREDICTIONS, TableSpec
 from shadowlane.errors import CorruptMessageError, SettingsError
 from shadowlane.kafka import place_of
+from shadowlane.lake import DEAD_LETTERS, PREDICTIONS, EventTable
 from shadowlane.schemas import check_name
 from shadowlane.schemas.columns import ColumnCodec, Decoded, Reject
 
@@ -25,7 +25,7 @@ class Landed(NamedTuple):
     dead_letters: pa.Table
 
 
-def land(spec: TableSpec, codec: ColumnCodec[Any], messages: Sequence[Message]) -> Landed:
+def land(spec: EventTable, codec: ColumnCodec[Any], messages: Sequence[Message]) -> Landed:
     """Decode the messages of one topic into rows; what cannot be decoded becomes dead letters."""
     decoded = codec.decode([message.value() for message in messages], lambda index: place_of(messages[index]))
     decoded = _without_illegal_models(decoded, messages)
@@ -63,7 +63,7 @@ def _objection(model: str | None) -> str | None:
     return None
 
 
-def _rows(spec: TableSpec, batch: pa.RecordBatch, messages: Sequence[Message]) -> pa.Table:
+def _rows(spec: EventTable, batch: pa.RecordBatch, messages: Sequence[Message]) -> pa.Table:
     columns: dict[str, pa.Array] = {}
     for name in batch.schema.names:
         column = batch.column(name)
@@ -77,12 +77,10 @@ def _rows(spec: TableSpec, batch: pa.RecordBatch, messages: Sequence[Message]) -
     columns["landed_offset"] = pa.array([message.offset() for message in messages], pa.int64())
     columns["date"] = _date(spec, batch)
     schema = spec.schema
-    table = pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
-    # Rows of one time lie together, so that a reader of a window skips what is outside it.
-    return table.sort_by([(name, "ascending") for name in (spec.dated_by[0], "landed_offset")])
+    return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 
 
-def _date(spec: TableSpec, batch: pa.RecordBatch) -> pa.Array:
+def _date(spec: EventTable, batch: pa.RecordBatch) -> pa.Array:
     """The day (UTC) of the first time that a row knows."""
     times = [batch.column(name) for name in spec.dated_by]
     return pc.coalesce(*times).cast(pa.date32())
@@ -103,4 +101,4 @@ def _dead_letters(rejects: Sequence[Reject], messages: Sequence[Message]) -> pa.
         }
         for reject in rejects
     ]
-    return pa.Table.from_pylist(rows, schema=DEAD_LETTERS_SCHEMA)
+    return pa.Table.from_pylist(rows, schema=DEAD_LETTERS.schema)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from shadowlane.aggregator._reader import OpenLake
 from shadowlane.aggregator._report import Ledger
 from shadowlane.aggregator._scope import Scope
-from shadowlane.aggregator._tables import LEDGER
+from shadowlane.lake import LEDGER, OpenLake
 
 # A process counts since its start, so its latest entry says all; a restart begins a new count.
 _LOAD = """

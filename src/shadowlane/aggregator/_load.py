@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shadowlane.aggregator._reader import OpenLake
 from shadowlane.aggregator._scope import Scope
-from shadowlane.aggregator._tables import COMPARISONS, ERRORS
 from shadowlane.comparators import IGNORED
+from shadowlane.lake import COMPARISONS, ERRORS, OpenLake
 
 _COMPARED = """
 CREATE TEMP TABLE compared AS

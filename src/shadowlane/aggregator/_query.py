@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shadowlane.aggregator._reader import OpenLake
 from shadowlane.aggregator._report import (
     Disagreement,
     Duplicates,
@@ -17,6 +16,7 @@ from shadowlane.aggregator._report import (
     VersionPair,
 )
 from shadowlane.aggregator._statistics import rate
+from shadowlane.lake import OpenLake
 from shadowlane.schemas import Prediction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from shadowlane.aggregator import _distributions, _query, _segments
 from shadowlane.aggregator._known import known_runs
 from shadowlane.aggregator._ledger import ledger
 from shadowlane.aggregator._load import load
-from shadowlane.aggregator._reader import open_lake
 from shadowlane.aggregator._report import Report
 from shadowlane.aggregator._scope import Scope
 from shadowlane.aggregator._statistics import rate
+from shadowlane.lake import COMPARISONS, ERRORS, LEDGER, Lake, open_lake
 
 
-def read_report(lake: str | Path, scope: Scope, *, by: Sequence[str] = ()) -> Report:
+def read_report(lake: Lake, scope: Scope, *, by: Sequence[str] = ()) -> Report:
     """The figures of a scope, from one version of each of the lake's tables.
 
     Args:
@@ -27,7 +26,7 @@ def read_report(lake: str | Path, scope: Scope, *, by: Sequence[str] = ()) -> Re
         SettingsError: no request has a segment of that name.
         DamagedLakeError: a file that a table lists is gone, cut or altered; it says which.
     """
-    with open_lake(lake, scope) as tables:
+    with open_lake(lake, scope, (COMPARISONS, ERRORS, LEDGER)) as tables:
         load(tables, scope, by)
         for place, name in enumerate(by):
             _segments.check(tables, name, place)

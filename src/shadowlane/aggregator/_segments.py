@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from shadowlane.aggregator._reader import OpenLake
 from shadowlane.aggregator._report import SMALL_GROUP, Segment, SegmentGroup
 from shadowlane.aggregator._statistics import rate
-from shadowlane.aggregator._tables import COMPARISONS
 from shadowlane.aggregator._values import visible
 from shadowlane.errors import SettingsError
+from shadowlane.lake import COMPARISONS, OpenLake
 
 _GROUPS = 50
 

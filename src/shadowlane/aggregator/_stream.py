@@ -8,15 +8,9 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 from confluent_kafka import Message
 
-from shadowlane.aggregator._lake import LakeTable, TakenOverError
 from shadowlane.aggregator._landing import land
-from shadowlane.aggregator._tables import (
-    DEAD_LETTERS,
-    DEAD_LETTERS_SCHEMA,
-    PARTITION_COLUMNS,
-    TableSpec,
-)
 from shadowlane.errors import LakeError
+from shadowlane.lake import DEAD_LETTERS, EventTable, Lake, LakeTable, TakenOverError
 from shadowlane.schemas.columns import ColumnCodec
 
 log = logging.getLogger(__name__)
@@ -25,13 +19,13 @@ log = logging.getLogger(__name__)
 class Stream:
     """One topic, its table, and the table of what could not be read."""
 
-    def __init__(self, lake: str, topic: str, spec: TableSpec) -> None:
+    def __init__(self, lake: Lake, topic: str, spec: EventTable) -> None:
         self.topic = topic
         self.spec = spec
         self._lake = lake
         self._codec = ColumnCodec(spec.event)
-        self._table = LakeTable(lake, spec.name, spec.schema, PARTITION_COLUMNS)
-        self._dead_letters = LakeTable(lake, DEAD_LETTERS, DEAD_LETTERS_SCHEMA, ("date",))
+        self._table = LakeTable(lake, spec)
+        self._dead_letters = LakeTable(lake, DEAD_LETTERS)
 
     def identify(self, topic_id: int) -> None:
         """Hold the topic to the id under which it was first landed.
@@ -89,7 +83,7 @@ class Stream:
             "%s: %d messages are not what they should be; the table %s keeps them",
             self.spec.name,
             sum(fresh),
-            DEAD_LETTERS,
+            DEAD_LETTERS.name,
         )
         # After a crash between the two commits these positions are ahead: never move them back.
         ahead = {app_id: offset for app_id, offset in positions.items() if offset > kept[app_id]}

@@ -18,7 +18,6 @@ from threading import Event
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from shadowlane.aggregator import count_rows
 from shadowlane.demo.models import MODEL, SHADOW, SHADOW_VERSION
 from shadowlane.errors import ShadowlaneError
 from shadowlane.kafka import (
@@ -28,6 +27,7 @@ from shadowlane.kafka import (
     default_specs,
     make_consumer,
 )
+from shadowlane.lake import count_rows
 from shadowlane.replay_worker import Target
 from shadowlane.settings import KafkaSettings
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from deltalake import write_deltalake
 
-from shadowlane.aggregator._tables import COMPARISONS, ERRORS, LEDGER, PARTITION_COLUMNS, TableSpec
+from shadowlane.lake._tables import COMPARISONS, ERRORS, LEDGER, TableSpec
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -115,7 +115,7 @@ def land(
 
 def append(lake: Path, spec: TableSpec, table: pa.Table) -> None:
     """Append columns to one of the lake's tables."""
-    write_deltalake(str(lake / spec.name), table, partition_by=[*PARTITION_COLUMNS], mode="append")
+    write_deltalake(str(lake / spec.name), table, partition_by=[*spec.partition_by], mode="append")
 
 
 def files(lake: Path, table: str) -> list[Path]:

@@ -16,11 +16,11 @@ from confluent_kafka import Message
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
-from shadowlane.aggregator._lake import LakeTable, TakenOverError
 from shadowlane.aggregator._landing import land
 from shadowlane.aggregator._stream import Stream
-from shadowlane.aggregator._tables import DEAD_LETTERS, DEAD_LETTERS_SCHEMA, LEDGER, PARTITION_COLUMNS
 from shadowlane.errors import LakeError
+from shadowlane.lake._table import LakeTable, TakenOverError
+from shadowlane.lake._tables import DEAD_LETTERS, LEDGER, TableSpec
 from shadowlane.schemas import Codec, LedgerEntry
 from shadowlane.schemas.columns import ColumnCodec
 from tests_support import NOON
@@ -66,7 +66,7 @@ def entry(**changes: Any) -> bytes:
 
 def table(lake: Path, name: str = "numbers") -> LakeTable:
     """A small table."""
-    return LakeTable(str(lake), name, SCHEMA, ("model",))
+    return LakeTable(lake, TableSpec(name, SCHEMA, ("model",), ("number",)))
 
 
 def numbers(*values: int) -> pa.Table:
@@ -123,7 +123,7 @@ def test_a_commit_that_fails_for_another_reason_is_not_called_taken_over(
         raise CommitFailedError("Protocol changed since last commit.")
 
     numbered = table(tmp_path)
-    monkeypatch.setattr("shadowlane.aggregator._lake.write_deltalake", fail)
+    monkeypatch.setattr("shadowlane.lake._table.LakeTable._commit", fail)
     with pytest.raises(LakeError, match=r"cannot write to the table .*numbers: Protocol changed") as failed:
         numbered.append(numbers(1), {"t-0": 1})
     assert not isinstance(failed.value, TakenOverError)
@@ -134,7 +134,7 @@ class OlderStream:
 
     def __init__(self, lake: Path) -> None:
         self._schema = pa.schema([each for each in LEDGER.schema if each.name not in NEW_IN_2])
-        self.table = LakeTable(str(lake), LEDGER.name, self._schema, PARTITION_COLUMNS)
+        self.table = LakeTable(lake, replace(LEDGER, schema=self._schema))
 
     def land(self, observed: int, position: int) -> None:
         """Commit one entry."""
@@ -202,7 +202,7 @@ def test_a_topic_is_held_to_its_id(tmp_path: Path) -> None:
 def test_dead_letters_read_again_are_kept_once(tmp_path: Path) -> None:
     """After a crash between the two commits, neither partition's dead letters come twice."""
     stream = Stream(str(tmp_path), TOPIC, LEDGER)
-    letters = LakeTable(str(tmp_path), DEAD_LETTERS, DEAD_LETTERS_SCHEMA, ("date",))
+    letters = LakeTable(tmp_path, DEAD_LETTERS)
     for partition in (0, 1):
         stream.resume(partition)
     ahead = [*read(b"a", b"b"), *read(b"c", b"d", partition=1)]

@@ -17,8 +17,8 @@ from deltalake import DeltaTable
 from shadowlane.aggregator._read_report import read_report
 from shadowlane.aggregator._report import Duplicates, Report
 from shadowlane.aggregator._scope import Scope
-from shadowlane.aggregator._tables import COMPARISONS
 from shadowlane.errors import DamagedLakeError, LakeError
+from shadowlane.lake._tables import COMPARISONS
 from unit.aggregator.report_lake import NOON, Row, append, comparison, error, files, hook, land
 
 SCOPE = Scope("ranker", "challenger")

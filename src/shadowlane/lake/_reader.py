@@ -10,8 +10,9 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 import pyarrow as pa
@@ -19,11 +20,9 @@ import pyarrow.parquet as pq
 from deltalake import DeltaTable
 from deltalake.exceptions import TableNotFoundError
 
-from shadowlane.aggregator._scope import Everything, Scope
-from shadowlane.aggregator._tables import COMPARISONS, ERRORS, LEDGER, TableSpec
 from shadowlane.errors import DamagedLakeError, LakeError
-
-_READ = (COMPARISONS, ERRORS, LEDGER)
+from shadowlane.lake._location import Lake, Location
+from shadowlane.lake._tables import LEDGER, TableSpec
 
 # No downloads, and enough memory for ten million comparisons; what does not fit goes to the work folder.
 _ENGINE: dict[str, str | bool | int | float | list[str]] = {
@@ -32,6 +31,22 @@ _ENGINE: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": "2GB",
     "preserve_insertion_order": False,
 }
+
+
+class Extent(Protocol):
+    """Which files are read: those of a model, and of the days from start to end; None: all."""
+
+    @property
+    def model(self) -> str | None:
+        """The model."""
+
+    @property
+    def start(self) -> datetime | None:
+        """From when on."""
+
+    @property
+    def end(self) -> datetime | None:
+        """Until when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,18 +123,18 @@ class OpenLake:
 
 
 @contextmanager
-def open_lake(lake: str | Path, scope: Scope | Everything) -> Iterator[OpenLake]:
+def open_lake(lake: Lake, scope: Extent, specs: Sequence[TableSpec]) -> Iterator[OpenLake]:
     """Hold the lake's tables at their present versions, with the files that this scope needs.
 
     Raises:
         DamagedLakeError: a file that a table lists is gone, cut or altered.
     """
-    if "://" in str(lake):
+    root = Location.parse(lake).folder
+    if root is None:
         raise LakeError(f"{lake}: only a local folder can be read as a lake yet")
-    root = Path(lake).absolute()
-    tables = {spec.name: _table_files(root / spec.name, spec, scope) for spec in _READ}
+    tables = {spec.name: _table_files(root / spec.name, spec, scope) for spec in specs}
     with tempfile.TemporaryDirectory(prefix="shadowlane-report-") as folder:
-        columns = {spec.name: _columns_file(Path(folder), spec) for spec in _READ}
+        columns = {spec.name: _columns_file(Path(folder), spec) for spec in specs}
         with duckdb.connect(":memory:", config={**_ENGINE, "temp_directory": folder}) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             yield OpenLake(connection, tables, columns)
@@ -131,7 +146,7 @@ def _columns_file(folder: Path, spec: TableSpec) -> str:
     return str(path)
 
 
-def _table_files(path: Path, spec: TableSpec, scope: Scope | Everything) -> TableFiles:
+def _table_files(path: Path, spec: TableSpec, scope: Extent) -> TableFiles:
     try:
         table = DeltaTable(str(path))
         listed = pa.table(table.get_add_actions(flatten=True)).to_pylist()
@@ -156,7 +171,7 @@ def _by_model(path: Path, listed: Sequence[Mapping[str, Any]]) -> dict[str, tupl
     }
 
 
-def _is_wanted(entry: Mapping[str, Any], spec: TableSpec, scope: Scope | Everything) -> bool:
+def _is_wanted(entry: Mapping[str, Any], spec: TableSpec, scope: Extent) -> bool:
     if scope.model is not None and entry["partition.model"] != scope.model:
         return False
     # The ledger counts since a process began: no window cuts it.

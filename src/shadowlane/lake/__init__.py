@@ -1,0 +1,51 @@
+"""The lake: Delta tables of Parquet, written exactly once and read at one version by any engine.
+
+Where it lies is in `_location.py`; what its tables hold in `_tables.py`; how rows get in, in `_table.py`;
+how they are read, in `_reader.py`.
+"""
+
+from shadowlane.errors import MissingExtraError
+
+try:
+    from shadowlane.lake._location import Lake, Location
+    from shadowlane.lake._reader import Extent, OpenLake, open_lake
+    from shadowlane.lake._table import LakeTable, TakenOverError, count_rows
+    from shadowlane.lake._tables import (
+        COMPARISONS,
+        DEAD_LETTERS,
+        ERRORS,
+        EVENT_TABLES,
+        LABELS,
+        LEDGER,
+        PREDICTIONS,
+        REQUESTS,
+        TABLES,
+        EventTable,
+        TableSpec,
+    )
+except ModuleNotFoundError as error:  # pragma: no cover - the base install is tested on its own
+    if error.name and error.name.split(".")[0] in ("deltalake", "duckdb", "pyarrow", "pyruhvro", "numpy"):
+        raise MissingExtraError("aggregator", "The lake") from error
+    raise
+
+__all__ = [
+    "COMPARISONS",
+    "DEAD_LETTERS",
+    "ERRORS",
+    "EVENT_TABLES",
+    "LABELS",
+    "LEDGER",
+    "PREDICTIONS",
+    "REQUESTS",
+    "TABLES",
+    "EventTable",
+    "Extent",
+    "Lake",
+    "LakeTable",
+    "Location",
+    "OpenLake",
+    "TableSpec",
+    "TakenOverError",
+    "count_rows",
+    "open_lake",
+]

@@ -1,0 +1,128 @@
+"""Files at a lake's location: written whole and durably or not at all, listed, measured and removed.
+
+Delta's own log is Delta's to write; this is for the data files beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from shadowlane.errors import MissingExtraError
+from shadowlane.lake._location import Location
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A file, by its path below the store's root."""
+
+    path: str
+    size: int
+    modified: datetime
+
+
+class Store(Protocol):
+    """Where files are put; errors are OSError (local) or those of the object store, mapped by the callers."""
+
+    def put(self, path: str, data: bytes | memoryview) -> None:
+        """Write a whole file, durably: after a crash it is there as it should be, or not at all."""
+
+    def sync(self, path: str) -> None:
+        """See that a file which Delta has written outlives a loss of power."""
+
+    def size(self, path: str) -> int | None:
+        """How long a file is; None where there is none."""
+
+    def open(self, path: str) -> BinaryIO:
+        """A file's bytes, to be read from its start."""
+
+    def walk(self, prefix: str = "") -> Iterator[Entry]:
+        """The files below a folder."""
+
+    def remove(self, path: str) -> None:
+        """Remove a file; one that is not there is fine."""
+
+
+class FolderStore:
+    """A folder of this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, path: str, data: bytes | memoryview) -> None:
+        """Under another name first, and that one moved: no reader and no crash meets half a file."""
+        target = self._root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.with_name(f".{secrets.token_hex(8)}.draft")
+        try:
+            with draft.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(target)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+        _sync(target.parent)
+
+    def sync(self, path: str) -> None:
+        """See that a file which Delta has written outlives a loss of power."""
+        target = self._root / path
+        _sync(target)
+        _sync(target.parent)
+
+    def size(self, path: str) -> int | None:
+        """How long a file is; None where there is none."""
+        try:
+            return (self._root / path).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def open(self, path: str) -> BinaryIO:
+        """A file's bytes, to be read from its start."""
+        return (self._root / path).open("rb")
+
+    def walk(self, prefix: str = "") -> Iterator[Entry]:
+        """The files below a folder; what goes away meanwhile is not there."""
+        for folder, _, names in os.walk(self._root / prefix):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):
+                    found = path.stat()
+                    moment = datetime.fromtimestamp(found.st_mtime, UTC)
+                    yield Entry(path.relative_to(self._root).as_posix(), found.st_size, moment)
+
+    def remove(self, path: str) -> None:
+        """Remove a file; one that is not there is fine."""
+        (self._root / path).unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """A file's bytes, or a folder's list of names, made durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_store(location: Location) -> Store:
+    """The files at a location.
+
+    Raises:
+        MissingExtraError: the location is an object store's, and `[cloud]` is not installed.
+    """
+    if location.folder is not None:
+        return FolderStore(location.folder)
+    try:
+        from shadowlane.lake._object_store import ObjectStore  # noqa: PLC0415 - an extra brings it
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("cloud", f"The lake {location}") from error
+    return ObjectStore(location)

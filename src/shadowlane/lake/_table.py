@@ -1,0 +1,160 @@
+"""A table of the lake as its writers see it: rows go in, and offsets move, in one commit.
+
+Each commit carries, for every partition it took rows from, a Delta transaction whose app id is
+topic-partition and whose version is the next offset to read. The table, not Kafka, is the truth for
+where to resume; two writers of one partition cannot both commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from time import time_ns
+from typing import Any
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction
+
+from shadowlane.errors import LakeError
+from shadowlane.lake._evolution import missing_columns
+from shadowlane.lake._location import Lake, Location
+from shadowlane.lake._parts import Part, cut
+from shadowlane.lake._store import open_store
+from shadowlane.lake._tables import TableSpec
+
+#: What Delta says when somebody else committed the same app id, or gave the table the columns of a newer
+#: version of the events; it has no error classes for them.
+_CONFLICTS = ("Concurrent transaction failed", "Metadata changed since last commit")
+_PROPERTIES = {
+    # What a commit needs of the log is its last checkpoint and what came after.
+    "delta.checkpointInterval": "100",
+    "delta.logRetentionDuration": "interval 7 days",
+    "delta.deletedFileRetentionDuration": "interval 7 days",
+}
+
+
+class TakenOverError(LakeError):
+    """Another writer has committed rows of this partition, or new columns, since we last looked."""
+
+
+class LakeTable:
+    """One Delta table, made when it is first opened."""
+
+    def __init__(self, lake: Lake, spec: TableSpec) -> None:
+        location = Location.parse(lake)
+        self.name = spec.name
+        self._spec = spec
+        self._uri = location.table(spec.name)
+        self._options = dict(location.options)
+        with self._errors("open or make"):
+            self._table = self._open()
+            self._store = open_store(Location(self._uri, location.options))
+        self._positions: dict[str, int | None] = {}
+
+    def _open(self) -> DeltaTable:
+        DeltaTable.create(
+            self._uri,
+            schema=self._spec.schema,
+            partition_by=list(self._spec.partition_by),
+            mode="ignore",
+            name=self.name,
+            configuration=_PROPERTIES,
+            storage_options=self._options,
+        )
+        return DeltaTable(self._uri, storage_options=self._options)
+
+    def resume(self, app_id: str) -> int | None:
+        """The next offset of a partition, read afresh; None where nothing of it has landed yet."""
+        with self._errors("read"):
+            self._table.update_incremental()
+            self._positions[app_id] = self._table.transaction_version(app_id)
+        return self._positions[app_id]
+
+    def position(self, app_id: str) -> int | None:
+        """The next offset of a partition, as this writer knows it."""
+        return self._positions.get(app_id)
+
+    def append(self, rows: pa.Table, positions: Mapping[str, int]) -> None:
+        """Commit rows together with each partition's next offset: both or neither.
+
+        Columns that the table does not have yet, it gets; in the rows of before they are null. So is a
+        column of a newer version in the rows of an older one, which may go on beside it.
+
+        Raises:
+            TakenOverError: somebody else moved one of these positions, or changed the table's columns;
+                nothing was committed.
+            LakeError: the commit failed for another reason. Whether it took effect, `resume` tells.
+        """
+        with self._errors("write to"):
+            self._check(positions)
+            self._widen(rows.schema)
+            parts = [self._put(part) for part in cut(rows, self._spec)]
+            self._commit(parts, positions)
+        self._positions.update(positions)
+
+    def move(self, positions: Mapping[str, int]) -> None:
+        """Commit next offsets alone, where no row stands before them; fails as `append` does."""
+        with self._errors("write to"):
+            self._check(positions)
+            self._commit((), positions)
+        self._positions.update(positions)
+
+    def _check(self, positions: Mapping[str, int]) -> None:
+        """See that nobody else moved them.
+
+        Our own commits carry the snapshot past those of others, so it is compared with what we
+        remember; what is committed after this snapshot, Delta's own conflict check finds.
+        """
+        for app_id in positions:
+            if self._table.transaction_version(app_id) != self._positions.get(app_id):
+                raise TakenOverError(f"{self.name}: {app_id} was moved by another writer")
+
+    def _widen(self, schema: pa.Schema) -> None:
+        """Give the table the columns that only these rows have."""
+        fresh = missing_columns(self._table.schema(), schema)
+        if fresh:
+            self._table.alter.add_columns(fresh)
+            self._table.update_incremental()
+
+    def _put(self, part: Part) -> AddAction:
+        self._store.put(part.path, part.data)
+        milliseconds = time_ns() // 1_000_000
+        return AddAction(part.path, len(part.data), part.partition, milliseconds, True, part.stats)
+
+    def _commit(self, parts: Sequence[AddAction], positions: Mapping[str, int]) -> None:
+        moves: list[Any] = [Transaction(app_id, version) for app_id, version in positions.items()]
+        self._table.create_write_transaction(
+            list(parts),
+            "append",
+            self._table.schema(),
+            list(self._spec.partition_by),
+            commit_properties=CommitProperties(app_transactions=moves),
+        )
+        before = self._table.version()
+        self._table.update_incremental()
+        for version in range(before + 1, self._table.version() + 1):
+            self._store.sync(f"_delta_log/{version:020d}.json")
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        """Delta's errors as ours: another writer's commit apart from a lake that cannot be used."""
+        try:
+            yield
+        except (DeltaError, OSError) as error:
+            if isinstance(error, CommitFailedError) and any(each in str(error) for each in _CONFLICTS):
+                raise TakenOverError(f"{self.name}: {error}") from error
+            raise LakeError(f"cannot {doing} the table {self._uri}: {error}") from error
+
+
+def count_rows(lake: Lake, tables: Iterable[str]) -> int:
+    """How many rows these tables hold, from their logs alone; a table that is not there holds none."""
+    location = Location.parse(lake)
+    options = dict(location.options)
+    uris = [location.table(name) for name in tables]
+    return sum(
+        DeltaTable(uri, storage_options=options).count()
+        for uri in uris
+        if DeltaTable.is_deltatable(uri, storage_options=options)
+    )
