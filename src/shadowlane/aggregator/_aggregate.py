@@ -13,7 +13,7 @@ from shadowlane.aggregator._gathering import FlushRule, Gathering, Key, Landings
 from shadowlane.aggregator._stream import Stream
 from shadowlane.errors import LakeError
 from shadowlane.kafka import TopicNames, close_consumer, make_admin, make_consumer, mapped, require_topics
-from shadowlane.lake import COMPARISONS, ERRORS, LABELS, LEDGER, EventTable, Lake, Location
+from shadowlane.lake import COMPARISONS, ERRORS, LABELS, LEDGER, REQUESTS, EventTable, Lake, Location
 from shadowlane.settings import KafkaSettings
 
 _GROUP = "shadowlane.aggregator"
@@ -36,6 +36,7 @@ class AggregatorPlan:
     """Where to land, how much to gather before a commit, and whether to end when all is landed.
 
     `accept_gaps` goes on where Kafka no longer holds what the lake has yet to land, rather than stop.
+    `archive_requests` lands the requests too, so that windows older than Kafka's retention can be replayed.
     """
 
     lake: Lake
@@ -44,6 +45,7 @@ class AggregatorPlan:
     until_caught_up: bool = False
     accept_gaps: bool = False
     flush_bytes: int = 64 * 2**20
+    archive_requests: bool = False
 
     @property
     def flush_rule(self) -> FlushRule:
@@ -64,7 +66,7 @@ def run_aggregator(
         LakeError: the lake cannot be written or is another topic's, or Kafka no longer holds what it lacks.
     """
     names = TopicNames(kafka.topic_prefix)
-    specs = _topics(names)
+    specs = _topics(names) | ({names.requests: REQUESTS} if plan.archive_requests else {})
     _check_lake(plan.lake)
     require_topics(kafka, list(specs), stop)
     streams = {topic: Stream(plan.lake, topic, spec) for topic, spec in specs.items()}

@@ -13,7 +13,7 @@ from confluent_kafka import Message
 
 from shadowlane.errors import CorruptMessageError, SettingsError
 from shadowlane.kafka import place_of
-from shadowlane.lake import DEAD_LETTERS, PREDICTIONS, EventTable
+from shadowlane.lake import DEAD_LETTERS, PREDICTIONS, REQUESTS, EventTable
 from shadowlane.schemas import check_name
 from shadowlane.schemas.columns import ColumnCodec, Decoded, Reject
 
@@ -76,6 +76,9 @@ def _rows(spec: EventTable, batch: pa.RecordBatch, messages: Sequence[Message]) 
     columns["landed_partition"] = pa.array([message.partition() for message in messages], pa.int32())
     columns["landed_offset"] = pa.array([message.offset() for message in messages], pa.int64())
     columns["date"] = _date(spec, batch)
+    if spec is REQUESTS:
+        columns["has_prediction"] = batch.column("prediction").is_valid()
+        columns["landed_topic"] = pa.array([message.topic() for message in messages], pa.string())
     schema = spec.schema
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
 

@@ -26,6 +26,14 @@ def aggregate(
         bool,
         typer.Option("--accept-gaps", help="Go on without messages that Kafka dropped before they landed."),
     ] = False,
+    archive_requests: Annotated[
+        bool,
+        typer.Option(
+            "--archive-requests",
+            envvar="SHADOWLANE_ARCHIVE_REQUESTS",
+            help="Land the requests too, to replay windows older than Kafka's retention.",
+        ),
+    ] = False,
     bootstrap_servers: BootstrapServers = None,
     lake: Lake = None,
     config: Config = None,
@@ -46,6 +54,7 @@ def aggregate(
         flush_seconds=flush_seconds,
         until_caught_up=until_caught_up,
         accept_gaps=accept_gaps,
+        archive_requests=archive_requests,
     )
     heartbeat = Heartbeat()
     with stopped_by_signals() as stop:

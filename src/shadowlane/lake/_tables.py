@@ -7,7 +7,7 @@ A table's columns are its event's, with each prediction spread over four columns
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -54,11 +54,12 @@ class EventTable(TableSpec):
     dated_by: tuple[str, ...]
 
 
-def _event_schema(event: type[Event]) -> pa.Schema:
+def _event_schema(event: type[Event], *more: pa.Field) -> pa.Schema:
     columns = [each for field in arrow_schema(event) for each in _spread(field)]
     return pa.schema(
         [
             *(column for column in columns if column.name not in PARTITION_COLUMNS),
+            *more,
             pa.field("landed_partition", pa.int32()),
             pa.field("landed_offset", pa.int64()),
             pa.field("model", pa.string()),
@@ -75,9 +76,9 @@ def _spread(field: pa.Field) -> list[pa.Field]:
     return [pa.field(f"{prefix}_{part.name}", part.type) for part in field.type]
 
 
-def _of(name: str, event: type[Event], *dated_by: str) -> EventTable:
+def _of(name: str, event: type[Event], *dated_by: str, more: Sequence[pa.Field] = ()) -> EventTable:
     order = (dated_by[0], "landed_partition", "landed_offset")
-    return EventTable(name, _event_schema(event), PARTITION_COLUMNS, order, event, dated_by)
+    return EventTable(name, _event_schema(event, *more), PARTITION_COLUMNS, order, event, dated_by)
 
 
 COMPARISONS = _of("comparisons", ShadowComparison, "event_time")
@@ -85,7 +86,14 @@ ERRORS = _of("errors", ShadowError, "event_time", "failed_at")
 LABELS = _of("labels", ProductionLabel, "observed_at")
 LEDGER = _of("ledger", LedgerEntry, "recorded_at")
 #: The archive, for windows older than what Kafka keeps; an aggregator fills it where it is asked to.
-REQUESTS = _of("requests", ProductionRequest, "event_time")
+#: From a row the message can be made again: so it says which topic it lay in, and tells a request without
+#: a prediction from one whose prediction says nothing.
+REQUESTS = _of(
+    "requests",
+    ProductionRequest,
+    "event_time",
+    more=[pa.field("has_prediction", pa.bool_()), pa.field("landed_topic", pa.string())],
+)
 
 #: Messages on the topics above that are not the event they should be, each with its place and bytes.
 DEAD_LETTERS = TableSpec(
