@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 from shadowlane.errors import FencedError
+from shadowlane.health import Pulse
 from shadowlane.process import leave_with_parent, stopped_by_signals
 from shadowlane.replay_worker import Tally
 from shadowlane.replay_worker._member import Line
-from shadowlane.replay_worker._standing import Pulse
 
 
 def works(line: Line, pulse: Pulse, parent: int) -> None:

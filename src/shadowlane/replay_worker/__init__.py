@@ -6,9 +6,9 @@ The loop is in `_worker.py`, top to bottom.
 from shadowlane.errors import MissingExtraError, TransientError
 
 try:
+    from shadowlane.health import Health
     from shadowlane.replay_worker._features import FeatureBatch, RequestContext
     from shadowlane.replay_worker._fleet import run_fleet, run_one
-    from shadowlane.replay_worker._health import Health
     from shadowlane.replay_worker._plan import (
         Control,
         ErrorCeiling,

@@ -17,12 +17,12 @@ from threading import Thread
 
 from shadowlane import logs
 from shadowlane.errors import ModelError, ShadowlaneError
+from shadowlane.health import Health, Pulse, answering
 from shadowlane.process import Heartbeat, die_with_parent, leave_with_parent, stopped_by_signals
 from shadowlane.replay_worker._claims import claimed_id
-from shadowlane.replay_worker._health import Health, answering
 from shadowlane.replay_worker._member import Line, Member
 from shadowlane.replay_worker._plan import WorkerPlan
-from shadowlane.replay_worker._standing import Overview, Pulse, Standing, start_seconds
+from shadowlane.replay_worker._standing import Overview, Standing, start_seconds
 from shadowlane.replay_worker._tally import Tally, total
 from shadowlane.replay_worker._witness import Witness, in_words
 from shadowlane.replay_worker._worker import run_worker
@@ -52,7 +52,7 @@ def run_one(
             tally = shown[0] if shown else None
             return Overview(plan, [Standing(claimed, tally, pulse.overdue, stop.is_set())])
 
-        with answering(health, look), _beating(pulse):
+        with answering(health, lambda: look().view), _beating(pulse):
             return _run(plan, kafka, Witness(claimed, pulse, show), stop)
 
 
@@ -77,7 +77,7 @@ def run_fleet(
         past = total([each.past for each in members])
         return Overview(plan, standings, past, sum((each.replaced for each in members), Counter()))
 
-    with answering(health, look):
+    with answering(health, lambda: look().view):
         try:
             members.extend(Member(number, work, start_seconds(plan)) for number in range(processes))
             while not stop.wait(_LOOK_SECONDS):

@@ -14,7 +14,8 @@ from threading import Thread
 from time import monotonic
 
 from shadowlane.errors import ShadowlaneError
-from shadowlane.replay_worker._standing import Pulse, Standing
+from shadowlane.health import Pulse
+from shadowlane.replay_worker._standing import Standing
 from shadowlane.replay_worker._tally import Tally, total
 
 log = logging.getLogger(__name__)

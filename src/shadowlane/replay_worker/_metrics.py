@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from time import time
-from typing import Any, Literal, NamedTuple
-
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import Collector
+from typing import NamedTuple
 
 from shadowlane import __version__
-from shadowlane.replay_worker._histogram import Histogram
+from shadowlane.health.exposition import Figures, Kind, Sample, expose
+from shadowlane.health.histogram import Histogram
 from shadowlane.replay_worker._standing import Overview
 from shadowlane.replay_worker._tally import Tally
 
 __all__ = ["METRICS", "Metric", "exposed"]
 
-Kind = Literal["counter", "gauge", "histogram"]
-Family = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
-#: The values of a metric's own labels, and its figure.
-Sample = tuple[tuple[str, ...], float | Histogram]
 _MEGABYTE = 1024.0 * 1024.0
 
 
@@ -217,54 +209,21 @@ METRICS = (
     ),
 )
 
-_FAMILIES = {
-    "counter": CounterMetricFamily,
-    "gauge": GaugeMetricFamily,
-    "histogram": HistogramMetricFamily,
-}
-
 
 def exposed(overview: Overview, accept: str = "") -> tuple[bytes, str]:
     """The metrics as Prometheus (or who else accepts what) wants them, and of which type that is."""
-    registry = CollectorRegistry()
-    registry.register(_Collector(overview))
-    encode, content_type = choose_encoder(accept)
-    return encode(registry), content_type
-
-
-class _Collector(Collector):
-    """Gives the families of one overview."""
-
-    def __init__(self, overview: Overview) -> None:
-        self._overview = overview
-
-    def collect(self) -> Iterator[Family]:
-        """Each metric, with its samples."""
-        whole = self._overview.whole
-        for metric in METRICS:
-            yield _family(metric, self._overview, whole)
-
-
-def _family(metric: Metric, overview: Overview, whole: Tally) -> Family:
-    target = overview.plan.target
+    target, whole = overview.plan.target, overview.whole
     common = {"model": target.model, "shadow": target.shadow, "run": target.run}
-    labels = (*common, *metric.labels)
-    family: Family = _FAMILIES[metric.kind](metric.name, metric.meaning, labels=labels)
-    add: Any = family.add_metric  # a histogram's takes its buckets and its sum
-    for values, figure in metric.read(overview, whole):
-        where = (*common.values(), *values)
-        if isinstance(figure, Histogram):
-            add(where, _buckets(figure), figure.total)
-        else:
-            add(where, figure)
-    return family
-
-
-def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    """Prometheus' buckets: how many are at or below each bound."""
-    ends, below = [*map(str, histogram.bounds), "+Inf"], 0
-    found: list[tuple[str, float]] = []
-    for end, count in zip(ends, histogram.counts, strict=True):
-        below += count
-        found.append((end, below))
-    return found
+    return expose(
+        (
+            Figures(
+                metric.name,
+                metric.kind,
+                metric.meaning,
+                (*common, *metric.labels),
+                [((*common.values(), *values), figure) for values, figure in metric.read(overview, whole)],
+            )
+            for metric in METRICS
+        ),
+        accept,
+    )

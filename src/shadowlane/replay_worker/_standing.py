@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from ctypes import c_double
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from multiprocessing import sharedctypes
-from time import monotonic
-from typing import Protocol, Self
 
+from shadowlane.health import View
 from shadowlane.replay_worker._plan import WorkerPlan
 from shadowlane.replay_worker._tally import Tally, total
 
@@ -20,36 +17,6 @@ ROUND_SECONDS = 90.0
 def start_seconds(plan: WorkerPlan) -> float:
     """The longest that a start takes: up to three models are loaded, and Kafka is asked to let us in."""
     return 3 * plan.isolation.load_seconds + 2 * ROUND_SECONDS
-
-
-class Cell(Protocol):
-    """A number that another process may see."""
-
-    value: float
-
-
-class Pulse:
-    """When the loop will have moved again, by its own word: past that, it stands still.
-
-    The clock is the machine's, the same for all its processes.
-    """
-
-    def __init__(self, cell: Cell, clock: Callable[[], float] = monotonic) -> None:
-        self._cell, self._clock = cell, clock
-
-    @classmethod
-    def shared(cls) -> Self:
-        """One that a process started with it writes, and this one reads."""
-        return cls(sharedctypes.RawValue(c_double, 0.0))
-
-    def expect(self, seconds: float) -> None:
-        """The next sign of life comes within so long."""
-        self._cell.value = self._clock() + seconds
-
-    @property
-    def overdue(self) -> float:
-        """For how many seconds it has stood still beyond its word; 0 or less: it moves."""
-        return self._clock() - self._cell.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,3 +64,15 @@ class Overview:
     def whole(self) -> Tally:
         """What all of them have done."""
         return total([self.past, *(each.tally for each in self.standings if each.tally is not None)])
+
+    @property
+    def view(self) -> View:
+        """What is answered from it."""
+
+        def metrics(accept: str) -> tuple[bytes, str]:
+            from shadowlane.replay_worker._metrics import exposed  # noqa: PLC0415 - an extra brings it
+
+            return exposed(self, accept)
+
+        stuck = [each.stuck for each in self.standings if each.stuck]
+        return View(stuck, [each.unready for each in self.standings if each.unready], metrics)

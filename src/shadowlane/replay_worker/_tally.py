@@ -10,7 +10,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from shadowlane.replay_worker._histogram import SECONDS, SIZES, Histogram
+from shadowlane.health.histogram import SECONDS, SIZES, Histogram
 
 _seconds = partial(Histogram, SECONDS)
 _MILLISECONDS = 1000.0

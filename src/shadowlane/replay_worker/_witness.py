@@ -6,7 +6,8 @@ import logging
 from collections.abc import Callable
 from time import monotonic
 
-from shadowlane.replay_worker._standing import ROUND_SECONDS, Pulse
+from shadowlane.health import Pulse
+from shadowlane.replay_worker._standing import ROUND_SECONDS
 from shadowlane.replay_worker._tally import Tally
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,9 @@ from ctypes import c_double
 import pytest
 
 from shadowlane.errors import SettingsError
+from shadowlane.health import Pulse, answering
 from shadowlane.replay_worker import Health, ModelSource, Tally, Target, WorkerPlan
-from shadowlane.replay_worker._health import answering
-from shadowlane.replay_worker._standing import Overview, Pulse, Standing
+from shadowlane.replay_worker._standing import Overview, Standing
 
 PLAN = WorkerPlan(Target("fraud", "s"), ModelSource("python:models:predict"))
 READY = Standing("w-0", Tally(waiting={0: 0}))
@@ -26,7 +26,7 @@ AT_ONCE = 16
 @contextmanager
 def serving(look: Callable[[], Overview], port: int) -> Iterator[None]:
     """Answers at this port."""
-    with answering(Health(port), look):
+    with answering(Health(port), lambda: look().view):
         yield
 
 
@@ -114,7 +114,8 @@ def test_the_metrics_are_there_and_other_paths_are_not(port: int) -> None:
 def test_health_needs_no_extra(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Prometheus' client only /metrics is missing, and says what to install."""
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    monkeypatch.delitem(sys.modules, "shadowlane.replay_worker._metrics", raising=False)
+    for module in ("shadowlane.replay_worker._metrics", "shadowlane.health.exposition"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
     with serving(lambda: Overview(PLAN, [READY]), port):
         assert get(port, "/livez")[0] == 200
         status, why = get(port, "/metrics")
@@ -152,7 +153,7 @@ def test_a_port_that_is_taken_is_an_error_for_its_user(port: int) -> None:
     with (
         serving(lambda: Overview(PLAN, [READY]), port),
         pytest.raises(SettingsError, match=f"--health-port: 127.0.0.1:{port} cannot be used"),
-        answering(Health(port), lambda: Overview(PLAN, [])),
+        answering(Health(port), lambda: Overview(PLAN, []).view),
     ):
         pass
 
@@ -160,7 +161,7 @@ def test_a_port_that_is_taken_is_an_error_for_its_user(port: int) -> None:
 def test_nobody_answers_where_nobody_asked_for_it() -> None:
     """No port, no server."""
     before = threading.active_count()
-    with answering(None, lambda: Overview(PLAN, [])):
+    with answering(None, lambda: Overview(PLAN, []).view):
         assert threading.active_count() == before
 
 
@@ -168,7 +169,7 @@ def test_nobody_answers_where_nobody_asked_for_it() -> None:
 def test_an_address_of_the_newer_protocol_is_taken_too(port: int) -> None:
     """`::1` is an address as any other."""
     with (
-        answering(Health(port, "::1"), lambda: Overview(PLAN, [READY])),
+        answering(Health(port, "::1"), lambda: Overview(PLAN, [READY]).view),
         socket.create_connection(("::1", port)) as line,
     ):
         line.sendall(b"GET /livez HTTP/1.0\r\n\r\n")

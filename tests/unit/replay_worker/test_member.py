@@ -12,9 +12,9 @@ import pytest
 
 import fleet_work
 from shadowlane.errors import FencedError, ShadowlaneError
+from shadowlane.health import Pulse
 from shadowlane.replay_worker import _member
 from shadowlane.replay_worker._member import Line, Member
-from shadowlane.replay_worker._standing import Pulse
 
 Work = Callable[[Line, Pulse, int], None]
 

@@ -9,10 +9,11 @@ from threading import Event
 from typing import Any
 
 from shadowlane.errors import BrokerUnreachableError
+from shadowlane.health import Pulse
 from shadowlane.kafka import TopicNames
 from shadowlane.replay_worker import ModelSource, Tally, Target, WorkerPlan
 from shadowlane.replay_worker._membership import round_seconds
-from shadowlane.replay_worker._standing import ROUND_SECONDS, Pulse, start_seconds
+from shadowlane.replay_worker._standing import ROUND_SECONDS, start_seconds
 from shadowlane.replay_worker._witness import Witness
 from shadowlane.replay_worker._worker import run_loop
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from shadowlane.health.histogram import SECONDS, Histogram
 from shadowlane.replay_worker import Tally
 from shadowlane.replay_worker._answers import ANSWERS
-from shadowlane.replay_worker._histogram import SECONDS, Histogram
 from shadowlane.replay_worker._tally import count_names, total
 
 

@@ -1,6 +1,6 @@
-"""What the outside asks a worker over HTTP: /livez, /readyz and /metrics.
+"""What the outside asks a long-running command over HTTP: /livez, /readyz and /metrics.
 
-None of them asks Kafka, or the model: they tell what the worker said of itself.
+None of them asks Kafka, a model or the lake: they tell what the command said of itself.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,7 +17,6 @@ from threading import Lock, Thread
 from typing import Any, NamedTuple
 
 from shadowlane.errors import SettingsError
-from shadowlane.replay_worker._standing import Overview
 
 log = logging.getLogger(__name__)
 
@@ -26,14 +25,24 @@ _PLAIN = "text/plain; charset=utf-8"
 _AT_ONCE = 16
 _SECONDS = 5.0
 
-Look = Callable[[], Overview]
-
 
 class Health(NamedTuple):
     """Where to answer; port 0: wherever the machine has one free."""
 
     port: int
     host: str = "127.0.0.1"
+
+
+class View(NamedTuple):
+    """How a command stands: why it is not alive, why it is not ready (nothing: it is), and its metrics."""
+
+    stuck: Sequence[str]
+    unready: Sequence[str]
+    #: As who asks accepts them, and of which type that is; ModuleNotFoundError without `[prometheus]`.
+    metrics: Callable[[str], tuple[bytes, str]]
+
+
+Look = Callable[[], View]
 
 
 class Answer(NamedTuple):
@@ -46,7 +55,7 @@ class Answer(NamedTuple):
 
 @contextmanager
 def answering(health: Health | None, look: Look) -> Iterator[None]:
-    """Answer while the block runs, from threads of its own; `look` says how the workers stand.
+    """Answer while the block runs, from threads of its own; `look` says how the command stands.
 
     Raises:
         SettingsError: the address is taken, or none of this machine's.
@@ -70,32 +79,30 @@ def answering(health: Health | None, look: Look) -> Iterator[None]:
         thread.join()
 
 
-def answer(path: str, accept: str, overview: Overview) -> Answer:
+def answer(path: str, accept: str, view: View) -> Answer:
     """The answer to one request."""
     if path == "/livez":
-        return _verdict([each.stuck for each in overview.standings])
+        return _verdict(view.stuck)
     if path == "/readyz":
-        return _verdict([each.unready for each in overview.standings])
+        return _verdict(view.unready)
     if path == "/metrics":
-        return _metrics(overview, accept)
+        return _metrics(view, accept)
     return Answer(HTTPStatus.NOT_FOUND, b"/livez, /readyz or /metrics\n")
 
 
-def _verdict(objections: list[str | None]) -> Answer:
-    """All is well, or why it is not, a line for each worker."""
-    reasons = list(filter(None, objections))
+def _verdict(reasons: Sequence[str]) -> Answer:
+    """All is well, or why it is not, a line for each reason."""
     if not reasons:
         return Answer(HTTPStatus.OK, b"ok\n")
     return Answer(HTTPStatus.SERVICE_UNAVAILABLE, "".join(f"{each}\n" for each in reasons).encode())
 
 
-def _metrics(overview: Overview, accept: str) -> Answer:
+def _metrics(view: View, accept: str) -> Answer:
     try:
-        from shadowlane.replay_worker._metrics import exposed  # noqa: PLC0415 - its package comes with an extra
+        return Answer(HTTPStatus.OK, *view.metrics(accept))
     except ModuleNotFoundError:
         why = b"metrics need an extra: pip install 'shadowlane[prometheus]'\n"
         return Answer(HTTPStatus.NOT_IMPLEMENTED, why)
-    return Answer(HTTPStatus.OK, *exposed(overview, accept))
 
 
 class _Server(ThreadingHTTPServer):
