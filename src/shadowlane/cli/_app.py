@@ -11,7 +11,18 @@ from typing import Annotated
 import typer
 
 from shadowlane import __version__, logs
-from shadowlane.cli import _aggregate, _demo, _errors, _evidence, _kafka, _replay, _sampling, _topics, _worker
+from shadowlane.cli import (
+    _aggregate,
+    _demo,
+    _errors,
+    _evidence,
+    _kafka,
+    _lake,
+    _replay,
+    _sampling,
+    _topics,
+    _worker,
+)
 from shadowlane.errors import DamagedLakeError, SettingsError, ShadowlaneError
 
 log = logging.getLogger(__name__)
@@ -41,6 +52,7 @@ app.command("report")(_evidence.report)
 app.command("gate")(_evidence.gate)
 app.add_typer(_errors.app, name="errors")
 app.add_typer(_kafka.app, name="kafka")
+app.add_typer(_lake.app, name="lake")
 app.add_typer(_topics.app, name="topics")
 app.add_typer(_sampling.app, name="sampling")
 
