@@ -17,6 +17,7 @@ ShadowlaneError
 ├── ModelError               the shadow model could not be loaded or called
 ├── TransientError           a look-up of features failed and may succeed in a moment
 └── LakeError                the lake cannot be read or written as it must be
+    ├── LakeUnavailableError         it may pass by itself: wait, and try again
     └── DamagedLakeError             a file is missing, cut or altered: no figures from it
 """
 
@@ -117,6 +118,10 @@ class TransientError(ShadowlaneError):
 
 class LakeError(ShadowlaneError):
     """The lake cannot be read or written as it must be."""
+
+
+class LakeUnavailableError(LakeError):
+    """The lake cannot be reached or written for now: a full disk, a store that answers late or not at all."""
 
 
 class DamagedLakeError(LakeError):

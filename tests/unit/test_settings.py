@@ -30,7 +30,10 @@ def write(text: str, name: str = "shadowlane.toml") -> Path:
 def test_defaults_need_no_file() -> None:
     """Without any source, Kafka is on this machine and the lake in this folder."""
     settings = Settings.load(env={})
-    assert (settings.kafka.bootstrap_servers, settings.lake) == ("localhost:9092", "./lake")
+    assert (settings.kafka.bootstrap_servers, settings.lake.folder) == (
+        "localhost:9092",
+        Path("lake").absolute(),
+    )
     assert settings.kafka.security_protocol == "PLAINTEXT"
 
 
@@ -59,8 +62,8 @@ def test_variables_of_others_are_left_alone() -> None:
 def test_the_lake_may_be_a_url_or_a_path_beside_its_file() -> None:
     """A relative path starts from the file that says it; a URL stays as it is."""
     write("lake = 'data/lake'", "conf/a.toml")
-    assert Settings.load(config="conf/a.toml", env={}).lake == "conf/data/lake"
-    assert Settings.load(lake="s3://bucket/lake", env={}).lake == "s3://bucket/lake"
+    assert Settings.load(config="conf/a.toml", env={}).lake.folder == Path("conf/data/lake").absolute()
+    assert str(Settings.load(lake="s3://bucket/lake", env={}).lake) == "s3://bucket/lake"
 
 
 def test_the_file_can_be_named_by_the_environment() -> None:

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -20,7 +19,7 @@ import pyarrow as pa
 from shadowlane.aggregator._scope import Everything
 from shadowlane.errors import Place
 from shadowlane.kafka import TopicNames, read_to_end
-from shadowlane.lake import COMPARISONS, ERRORS, open_lake
+from shadowlane.lake import COMPARISONS, ERRORS, Lake, open_lake
 from shadowlane.schemas import ShadowError
 from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 from shadowlane.settings import KafkaSettings
@@ -131,7 +130,7 @@ class ErrorGroup:
     example_request: str | None
 
 
-def errors_in_lake(lake: str | Path, chosen: ErrorFilter) -> tuple[ErrorGroup, ...]:
+def errors_in_lake(lake: Lake, chosen: ErrorFilter) -> tuple[ErrorGroup, ...]:
     """The errors that have landed, the most frequent of each shadow and run first.
 
     Raises:

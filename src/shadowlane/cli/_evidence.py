@@ -16,6 +16,7 @@ from rich.console import Console
 
 from shadowlane.cli._options import Config, Format, Lake, Model, Run, Shadow, settings
 from shadowlane.errors import SettingsError, ShadowlaneError
+from shadowlane.settings import Location
 
 if TYPE_CHECKING:
     from shadowlane.aggregator import GateResult, Report
@@ -126,7 +127,7 @@ def show_demo(lake: Path, model: str, shadow: str, page: Path) -> None:
 
 
 def _read(
-    lake: str,
+    lake: str | Location,
     model: str,
     shadow: str,
     run: str,

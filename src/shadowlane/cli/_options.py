@@ -24,7 +24,7 @@ BootstrapServers = Annotated[
 Lake = Annotated[
     str | None,
     typer.Option(
-        help="The lake's folder.",
+        help="The lake: a folder, or s3://bucket/prefix, gs://… or az://….",
         envvar="SHADOWLANE_LAKE",
         show_default="./lake",
         rich_help_panel=_CONNECTION,

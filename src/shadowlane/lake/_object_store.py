@@ -1,47 +1,152 @@
-"""Files in an object store, reached as Delta reaches its log: the same crate, environment and options."""
+"""Files in an object store, reached as Delta reaches its log: the same store, environment and options."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from typing import BinaryIO, cast
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import cache
+from typing import Any, BinaryIO, cast
 
 import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.fsspec import FsspecStore
 from obstore.store import from_url
 
+from shadowlane.errors import LakeError
+from shadowlane.lake._faults import to_lake_error
 from shadowlane.lake._location import Location
 from shadowlane.lake._store import Entry
+
+_PREFIXES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_STORAGE_"}
+_NOT_OURS = {"AWS_S3_ALLOW_UNSAFE_RENAME"}
+_PROOF = "_shadowlane/create-only"
+_MULTIPART_FROM = 32 * 2**20
 
 
 class ObjectStore:
     """A bucket, below a prefix."""
 
     def __init__(self, location: Location) -> None:
-        self._store = from_url(location.url, config=dict(location.options))  # type: ignore[call-overload]
+        self._location = location
+        with self._errors("open"):
+            self._store = from_url(location.url, **_arguments(location))
 
     def put(self, path: str, data: bytes | memoryview) -> None:
-        """One request: an object store shows an object whole or not at all."""
-        obstore.put(self._store, path, bytes(data), use_multipart=False)
+        """An object store shows an object whole or not at all."""
+        with self._errors(f"write {path} to"):
+            obstore.put(self._store, path, bytes(data), use_multipart=len(data) >= _MULTIPART_FROM)
+
+    def create(self, path: str, data: bytes) -> bool:
+        """Write an object unless there is one of that name; whether it was written."""
+        with self._errors(f"create {path} in"):
+            try:
+                obstore.put(self._store, path, data, use_multipart=False, mode="create")
+            except AlreadyExistsError:
+                return False
+        return True
 
     def sync(self, path: str) -> None:
         """An object store answers only once an object is safe."""
 
     def size(self, path: str) -> int | None:
         """How long an object is; None where there is none."""
-        try:
-            return int(obstore.head(self._store, path)["size"])
-        except FileNotFoundError:
-            return None
+        with self._errors(f"look for {path} in"):
+            try:
+                return int(obstore.head(self._store, path)["size"])
+            except FileNotFoundError:
+                return None
 
     def open(self, path: str) -> BinaryIO:
         """An object's bytes, to be read from its start."""
-        return cast("BinaryIO", obstore.open_reader(self._store, path))
+        with self._errors(f"read {path} of"):
+            return cast("BinaryIO", obstore.open_reader(self._store, path))
 
     def walk(self, prefix: str = "") -> Iterator[Entry]:
         """The objects below a prefix."""
-        for page in obstore.list(self._store, prefix or None):
-            for each in page:
-                yield Entry(each["path"], each["size"], each["last_modified"])
+        with self._errors("list"):
+            for page in obstore.list(self._store, prefix or None):
+                for each in page:
+                    yield Entry(each["path"], each["size"], each["last_modified"])
 
     def remove(self, path: str) -> None:
         """Remove an object; one that is not there is fine."""
-        obstore.delete(self._store, path)
+        with self._errors(f"remove {path} from"):
+            try:
+                obstore.delete(self._store, path)
+            except FileNotFoundError:
+                return
+
+    @contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except BaseError as error:
+            raise to_lake_error(error, doing, self._location) from error
+        except FileNotFoundError as error:
+            raise to_lake_error(error, doing, self._location) from error
+
+
+@cache
+def prove_create_only(location: Location) -> None:
+    """See that of two who create the same object one is refused, once for each lake of a process.
+
+    A commit is such an object. A store that lets the second overwrite the first would lose commits
+    without anybody noticing.
+
+    Raises:
+        LakeError: the store does not refuse, or cannot be reached.
+    """
+    store = ObjectStore(location)
+    # The object stays: the next process is refused at its first try, which is proof enough.
+    if store.create(_PROOF, b"first") and store.create(_PROOF, b"second"):
+        raise LakeError(
+            f"lake {location}: this store overwrites an object that it was asked only to create "
+            "(If-None-Match is ignored), so that two writers would undo each other's commits unseen. "
+            "Use a store, or a version of it, with conditional writes"
+        )
+
+
+def make_filesystem(location: Location) -> FsspecStore:
+    """The store as a filesystem that the query engine takes, in place of an extension to download."""
+    arguments = _arguments(location)
+    scheme: Any = location.url.partition("://")[0]
+    return FsspecStore(scheme, skip_instance_cache=True, **arguments)
+
+
+def _arguments(location: Location) -> dict[str, Any]:
+    """Delta's options as this client takes them: the store's, the connection's and those of trying again.
+
+    They are three arguments here, and one in the wrong place ends the interpreter's thread in a panic.
+    """
+    prefix = _PREFIXES[location.url.partition("://")[0]]
+    options = {name: value for name, value in location.options.items() if name not in _NOT_OURS}
+    config = {
+        name.removeprefix(prefix).lower(): value for name, value in options.items() if name.startswith(prefix)
+    }
+    client: dict[str, Any] = {
+        name: options[name] for name in ("timeout", "connect_timeout") if name in options
+    }
+    # Given any option of the connection, this client no longer looks for this one in the environment.
+    variable = os.environ.get(f"{prefix.partition('_')[0]}_ALLOW_HTTP", "")
+    client["allow_http"] = options.get("allow_http", variable).lower() in ("true", "1")
+    return {"config": config, "client_options": client, "retry_config": _retrying(options)}
+
+
+def _retrying(options: dict[str, str]) -> dict[str, Any]:
+    if "max_retries" not in options:
+        return {}
+    return {
+        "max_retries": int(options["max_retries"]),
+        "retry_timeout": _time(options["retry_timeout"]),
+        "backoff": {
+            "init_backoff": _time(options["backoff_config.init_backoff"]),
+            "max_backoff": _time(options["backoff_config.max_backoff"]),
+            "base": 2,
+        },
+    }
+
+
+def _time(text: str) -> timedelta:
+    return timedelta(milliseconds=int(text.removesuffix("ms")))

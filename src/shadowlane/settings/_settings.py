@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from shadowlane.settings._kafka import KafkaSettings
+from shadowlane.settings._lake import DEFAULT_LAKE, Location
+from shadowlane.settings._lake_options import TABLE as LAKE_OPTIONS
 from shadowlane.settings._sources import Document, Sources, check_names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-DEFAULT_LAKE = "./lake"
-TOP_LEVEL = ("lake", "kafka", "hook", "comparators")
+TOP_LEVEL = ("lake", LAKE_OPTIONS, "kafka", "hook", "comparators")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Settings:
     """Where Kafka and the lake are."""
 
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
-    lake: str = DEFAULT_LAKE
+    lake: Location = field(default_factory=lambda: Location.parse(DEFAULT_LAKE))
 
     @classmethod
     def load(
@@ -37,7 +38,9 @@ class Settings:
         document = Document.read(config, env)
         check_names(document.data, TOP_LEVEL, str(document.path))
         sources = Sources({"lake": lake}, env, document.path, document.data)
+        table = document.table(LAKE_OPTIONS)
+        options = Sources({}, env, document.path, table, f"[{LAKE_OPTIONS}] ", "lake_")
         return cls(
             kafka=KafkaSettings.from_document(document, env, kafka),
-            lake=sources.path("lake") or DEFAULT_LAKE,
+            lake=Location.from_sources(sources.path("lake") or DEFAULT_LAKE, options),
         )

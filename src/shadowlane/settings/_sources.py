@@ -8,6 +8,7 @@ are not: Kubernetes sets some by itself in each pod that lives beside a service 
 from __future__ import annotations
 
 import difflib
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 DEFAULT_FILE = "shadowlane.toml"
+
+_FLAGS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+_LARGE = 1e9
 
 
 class Found(NamedTuple):
@@ -116,6 +120,29 @@ class Sources:
         """A setting that is a path (relative to the file that says it) or a URL."""
         found = self.find(name)
         return None if found is None else _place(_text(found), found.folder)
+
+    def flag(self, name: str) -> bool | None:
+        """A setting that is yes or no."""
+        found = self.find(name)
+        if found is None or isinstance(found.value, bool):
+            return None if found is None else bool(found.value)
+        word = str(found.value).lower()
+        if word not in _FLAGS:
+            raise SettingsError(f"{found.where}: must be true or false")
+        return _FLAGS[word]
+
+    def number(self, name: str) -> float | None:
+        """A setting that is a number, of 0 or more."""
+        found = self.find(name)
+        if found is None:
+            return None
+        try:
+            number = float(str(found.value))
+        except ValueError:
+            number = math.nan
+        if not 0 <= number < _LARGE:
+            raise SettingsError(f"{found.where}: must be a number of 0 or more")
+        return number
 
     def choice(self, name: str, choices: Iterable[str]) -> str | None:
         """A setting that is one of a few words, in any case."""

@@ -1,0 +1,53 @@
+"""What a store's failure means: that it passes, or that somebody has to do something; in one line."""
+
+from __future__ import annotations
+
+import re
+
+from shadowlane.errors import LakeError, LakeUnavailableError
+from shadowlane.lake._location import Location
+
+_DECORATION = re.compile(r"\x1b\[[0-9;]*m|↳|Debug source:.*", re.DOTALL)
+_STATUS = re.compile(r"status code:? ?(\d{3})")
+_CODE = re.compile(r"<Code>(\w{1,60})</Code>|\"(?:reason|error)\": ?\"(\w{1,60})\"")
+_BODY = re.compile(r"<(\?xml|Error|html|!DOCTYPE).*", re.IGNORECASE)
+_INSTANCE_METADATA = ("169.254.", "metadata.google.internal")
+_LONGEST = 300
+
+_ADVICE = {
+    "301": "the bucket is in another region: say which (AWS_REGION, or region in [lake_options])",
+    "400": "the store does not understand the request: check region, endpoint and keys",
+    "401": "the store does not know these credentials",
+    "403": "the store refuses these credentials, or they may not do this (see docs/lake-cloud.md)",
+    "404": "there is no such bucket or container: make it first, and check the endpoint",
+}
+
+
+def to_lake_error(error: BaseException, doing: str, location: Location) -> LakeError:
+    """An error of a store or of Delta as ours: one that may pass by itself, or one that needs somebody."""
+    text = explain(error, location)
+    start = f"cannot {doing} the lake {location}"
+    if any(host in text for host in _INSTANCE_METADATA):
+        return LakeError(f"{start}: no credentials were found in the environment or in [lake_options]")
+    status = _status(error)
+    if status in _ADVICE:
+        return LakeError(f"{start}: {_ADVICE[status]}; it said: {text}")
+    return LakeUnavailableError(f"{start} for now: {text}")
+
+
+def explain(error: BaseException, location: Location) -> str:
+    """What went wrong, without colours, pages of XML and secrets."""
+    text = " ".join(_DECORATION.sub(" ", str(error)).split())
+    code = _CODE.search(text)
+    text = _BODY.sub(f"({code[1] or code[2]})" if code else "", text)
+    return location.scrub(text)[:_LONGEST].strip()
+
+
+def _status(error: BaseException) -> str | None:
+    """The store's answer, where it was one that trying again does not change."""
+    found = _STATUS.search(" ".join(_DECORATION.sub(" ", str(error)).split()))
+    if found:
+        return found[1]
+    if isinstance(error, FileNotFoundError):
+        return "404"
+    return "403" if isinstance(error, PermissionError) or "Permission" in type(error).__name__ else None
