@@ -19,7 +19,7 @@ import pyarrow as pa
 from shadowlane.aggregator._scope import Everything
 from shadowlane.errors import Place
 from shadowlane.kafka import TopicNames, read_to_end
-from shadowlane.lake import COMPARISONS, ERRORS, Lake, open_lake
+from shadowlane.lake import COMPARISONS, ERRORS, Lake, OpenLake, read_lake
 from shadowlane.schemas import ShadowError
 from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 from shadowlane.settings import KafkaSettings
@@ -136,13 +136,16 @@ def errors_in_lake(lake: Lake, chosen: ErrorFilter) -> tuple[ErrorGroup, ...]:
     Raises:
         LakeError: the lake cannot be read.
     """
-    with open_lake(lake, Everything(chosen.model), (COMPARISONS, ERRORS)) as tables:
+
+    def read(tables: OpenLake) -> list[tuple[Any, ...]]:
         if tables.versions[ERRORS.name] is None:
             log.warning("the lake %s has no table of errors: nothing has landed there yet", lake)
         tables.load(ERRORS.name, _ERROR, {})
         tables.load(COMPARISONS.name, _COMPARED, {})
         tables.rows(_LAST, _which(chosen))
-        rows = tables.rows(_statement(), _when(chosen))
+        return tables.rows(_statement(), _when(chosen))
+
+    rows = read_lake(lake, Everything(chosen.model), (COMPARISONS, ERRORS), read)
     return tuple(_group(row) for row in rows)
 
 

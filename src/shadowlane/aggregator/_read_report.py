@@ -11,7 +11,7 @@ from shadowlane.aggregator._load import load
 from shadowlane.aggregator._report import Report
 from shadowlane.aggregator._scope import Scope
 from shadowlane.aggregator._statistics import rate
-from shadowlane.lake import COMPARISONS, ERRORS, LEDGER, Lake, open_lake
+from shadowlane.lake import COMPARISONS, ERRORS, LEDGER, Lake, OpenLake, read_lake
 
 
 def read_report(lake: Lake, scope: Scope, *, by: Sequence[str] = ()) -> Report:
@@ -26,33 +26,36 @@ def read_report(lake: Lake, scope: Scope, *, by: Sequence[str] = ()) -> Report:
         SettingsError: no request has a segment of that name.
         DamagedLakeError: a file that a table lists is gone, cut or altered; it says which.
     """
-    with open_lake(lake, scope, (COMPARISONS, ERRORS, LEDGER)) as tables:
-        load(tables, scope, by)
-        for place, name in enumerate(by):
-            _segments.check(tables, name, place)
-        compared, agreements, ignored, errored, first, last = _query.totals(tables)
-        is_empty = compared + errored == 0
-        return Report(
-            scope=scope,
-            table_versions=tables.versions,
-            compared=compared,
-            agreements=agreements,
-            ignored=ignored,
-            agreement_rate=rate(agreements, compared - ignored),
-            errored=errored,
-            error_rate=rate(errored, compared + errored),
-            undecodable=_query.undecodable(tables),
-            first_request=first,
-            last_request=last,
-            latencies=_query.latencies(tables),
-            errors=_query.errors(tables, compared + errored),
-            scores=_distributions.scores(tables),
-            labels=_distributions.labels(tables),
-            segments=tuple(_segments.segment(tables, name, place) for place, name in enumerate(by)),
-            ledger=ledger(tables, scope),
-            duplicates=_query.duplicates(tables),
-            versions=_query.versions(tables),
-            comparators=_query.comparators(tables),
-            largest_disagreements=_query.largest_disagreements(tables),
-            known_runs=known_runs(tables) if is_empty else (),
-        )
+    return read_lake(lake, scope, (COMPARISONS, ERRORS, LEDGER), lambda tables: _report(tables, scope, by))
+
+
+def _report(tables: OpenLake, scope: Scope, by: Sequence[str]) -> Report:
+    load(tables, scope, by)
+    for place, name in enumerate(by):
+        _segments.check(tables, name, place)
+    compared, agreements, ignored, errored, first, last = _query.totals(tables)
+    is_empty = compared + errored == 0
+    return Report(
+        scope=scope,
+        table_versions=tables.versions,
+        compared=compared,
+        agreements=agreements,
+        ignored=ignored,
+        agreement_rate=rate(agreements, compared - ignored),
+        errored=errored,
+        error_rate=rate(errored, compared + errored),
+        undecodable=_query.undecodable(tables),
+        first_request=first,
+        last_request=last,
+        latencies=_query.latencies(tables),
+        errors=_query.errors(tables, compared + errored),
+        scores=_distributions.scores(tables),
+        labels=_distributions.labels(tables),
+        segments=tuple(_segments.segment(tables, name, place) for place, name in enumerate(by)),
+        ledger=ledger(tables, scope),
+        duplicates=_query.duplicates(tables),
+        versions=_query.versions(tables),
+        comparators=_query.comparators(tables),
+        largest_disagreements=_query.largest_disagreements(tables),
+        known_runs=known_runs(tables) if is_empty else (),
+    )

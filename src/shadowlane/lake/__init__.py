@@ -7,8 +7,10 @@ how they are read, in `_reader.py`.
 from shadowlane.errors import MissingExtraError
 
 try:
+    from shadowlane.lake._held import HeldFile, HeldTable, VersionGoneError
+    from shadowlane.lake._listing import Extent, MovedOnError
     from shadowlane.lake._location import Lake, Location
-    from shadowlane.lake._reader import Extent, OpenLake, open_lake
+    from shadowlane.lake._reader import OpenLake, open_lake, read_lake
     from shadowlane.lake._table import LakeTable, TakenOverError, count_rows
     from shadowlane.lake._tables import (
         COMPARISONS,
@@ -40,12 +42,17 @@ __all__ = [
     "TABLES",
     "EventTable",
     "Extent",
+    "HeldFile",
+    "HeldTable",
     "Lake",
     "LakeTable",
     "Location",
+    "MovedOnError",
     "OpenLake",
     "TableSpec",
     "TakenOverError",
+    "VersionGoneError",
     "count_rows",
     "open_lake",
+    "read_lake",
 ]

@@ -1,62 +1,26 @@
 """Opens the lake for reading: each table at one version, exactly the files that version lists.
 
-The files come from the table's log, never from a glob: a glob meets files half written, and those of
-commits that lost. What the log lists must be there, as long as the log says; else nothing is read.
+What the log lists must be there, as long as the log says and to the last bit what its name says; else
+nothing is read.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
-from deltalake import DeltaTable
-from deltalake.exceptions import TableNotFoundError
 
 from shadowlane.errors import DamagedLakeError, LakeError
+from shadowlane.lake._engine import columns_file, engine, literal
+from shadowlane.lake._listing import Extent, MovedOnError, TableFiles, list_files, missing
 from shadowlane.lake._location import Lake, Location
-from shadowlane.lake._tables import LEDGER, TableSpec
+from shadowlane.lake._store import Store, open_store
+from shadowlane.lake._tables import TableSpec
+from shadowlane.lake._witness import check_files
 
-# No downloads, and enough memory for ten million comparisons; what does not fit goes to the work folder.
-_ENGINE: dict[str, str | bool | int | float | list[str]] = {
-    "autoinstall_known_extensions": False,
-    "autoload_known_extensions": False,
-    "memory_limit": "2GB",
-    "preserve_insertion_order": False,
-}
-
-
-class Extent(Protocol):
-    """Which files are read: those of a model, and of the days from start to end; None: all."""
-
-    @property
-    def model(self) -> str | None:
-        """The model."""
-
-    @property
-    def start(self) -> datetime | None:
-        """From when on."""
-
-    @property
-    def end(self) -> datetime | None:
-        """Until when."""
-
-
-@dataclass(frozen=True, slots=True)
-class TableFiles:
-    """One version of a table, and its files that the scope needs. No version: there is no such table yet."""
-
-    name: str
-    version: int | None
-    files: tuple[str, ...]
-    by_model: Mapping[str, tuple[str, ...]]  # the files of every model, not looked at
+Read = TypeVar("Read")
 
 
 class OpenLake:
@@ -64,11 +28,16 @@ class OpenLake:
 
     def __init__(
         self,
+        location: Location,
         connection: duckdb.DuckDBPyConnection,
         tables: Mapping[str, TableFiles],
         columns: Mapping[str, str],
+        unverified: int,
     ) -> None:
         self.tables = tables
+        #: Files that other engines wrote: their length is checked, their bytes promise nothing.
+        self.unverified = unverified
+        self._location = location
         self._connection = connection
         self._columns = columns
 
@@ -82,16 +51,15 @@ class OpenLake:
 
         Raises:
             DamagedLakeError: a file cannot be read; it says which.
+            MovedOnError: a file was removed meanwhile; `read_lake` then reads again.
         """
-        # The first file has the table's columns and no rows: a table without files, and files from
-        # before a column was added, then read like any other.
         files = [self._columns[table], *self.tables[table].files]
         try:
-            self._connection.execute(statement, {**values, "files": [_literal(file) for file in files]})
+            self._connection.execute(statement, {**values, "files": [literal(file) for file in files]})
         except duckdb.OutOfMemoryException as error:
             raise LakeError(f"table {table}: too little memory to read it: {error}") from error
         except duckdb.Error as error:
-            self._blame(table)
+            blame(self._location, self._connection, self.tables[table])
             raise LakeError(f"table {table} cannot be read: {error}") from error
 
     def rows(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
@@ -105,21 +73,27 @@ class OpenLake:
         """The rows of a query over files that no figure rests on: none where they cannot be read."""
         try:
             return self._connection.execute(
-                statement, {"files": [_literal(file) for file in files]}
+                statement, {"files": [literal(file) for file in files]}
             ).fetchall()
         except duckdb.Error:
             return []
 
-    def _blame(self, table: str) -> None:
-        """Find the file that cannot be read, by reading each alone and whole."""
-        for file in self.tables[table].files:
-            try:
-                self._connection.execute(
-                    "SELECT max(hash(each)) FROM read_parquet($file, hive_partitioning = false) each",
-                    {"file": _literal(file)},
-                ).fetchall()
-            except duckdb.Error as error:
-                raise DamagedLakeError(f"{file} is damaged, no figures are drawn from it: {error}") from error
+
+def read_lake(
+    lake: Lake, scope: Extent, specs: Sequence[TableSpec], read: Callable[[OpenLake], Read]
+) -> Read:
+    """What `read` makes of the tables; done anew, once, where files were removed while it read.
+
+    Raises:
+        DamagedLakeError: a file that a table lists is gone, cut or altered.
+        MovedOnError: files were removed again.
+    """
+    try:
+        with open_lake(lake, scope, specs) as tables:
+            return read(tables)
+    except MovedOnError:
+        with open_lake(lake, scope, specs) as tables:
+            return read(tables)
 
 
 @contextmanager
@@ -128,77 +102,37 @@ def open_lake(lake: Lake, scope: Extent, specs: Sequence[TableSpec]) -> Iterator
 
     Raises:
         DamagedLakeError: a file that a table lists is gone, cut or altered.
+        MovedOnError: a file was removed meanwhile; `read_lake` then reads again.
     """
-    root = Location.parse(lake).folder
-    if root is None:
-        raise LakeError(f"{lake}: only a local folder can be read as a lake yet")
-    tables = {spec.name: _table_files(root / spec.name, spec, scope) for spec in specs}
-    with tempfile.TemporaryDirectory(prefix="shadowlane-report-") as folder:
-        columns = {spec.name: _columns_file(Path(folder), spec) for spec in specs}
-        with duckdb.connect(":memory:", config={**_ENGINE, "temp_directory": folder}) as connection:
-            connection.execute("SET TimeZone = 'UTC'")
-            yield OpenLake(connection, tables, columns)
+    location = Location.parse(lake)
+    stores = {spec.name: table_store(location, spec) for spec in specs}
+    tables = {spec.name: list_files(location, stores[spec.name], spec, scope) for spec in specs}
+    unverified = sum(check_files(location, stores[name], table) for name, table in tables.items())
+    with engine(location) as (connection, folder):
+        columns = {spec.name: columns_file(folder, spec) for spec in specs}
+        yield OpenLake(location, connection, tables, columns, unverified)
 
 
-def _columns_file(folder: Path, spec: TableSpec) -> str:
-    path = folder / f"{spec.name}.parquet"
-    pq.write_table(spec.schema.empty_table(), path)
-    return str(path)
+def table_store(location: Location, spec: TableSpec) -> Store:
+    """The files of one table."""
+    return open_store(Location(location.table(spec.name), location.options))
 
 
-def _table_files(path: Path, spec: TableSpec, scope: Extent) -> TableFiles:
-    try:
-        table = DeltaTable(str(path))
-        listed = pa.table(table.get_add_actions(flatten=True)).to_pylist()
-    except TableNotFoundError:
-        if path.is_dir() and any(path.rglob("*.parquet")):
-            raise DamagedLakeError(f"{path} has files and no readable _delta_log: not a table") from None
-        return TableFiles(spec.name, None, (), {})
-    except Exception as error:  # old releases of the library raise bare ones
-        raise DamagedLakeError(f"the log of {path} cannot be read: {error}") from error
-    if listed and not {"partition.model", "partition.date"} <= listed[0].keys():
-        raise DamagedLakeError(f"{path} is not partitioned by model and date: another program's table?")
-    wanted = [entry for entry in listed if _is_wanted(entry, spec, scope)]
-    files = tuple(sorted(_checked(path, entry) for entry in wanted))
-    return TableFiles(spec.name, table.version(), files, _by_model(path, listed))
+def blame(location: Location, connection: duckdb.DuckDBPyConnection, table: TableFiles) -> None:
+    """Find the file that cannot be read, by reading each alone and whole; return where all can.
 
-
-def _by_model(path: Path, listed: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:
-    models = {entry["partition.model"] for entry in listed} - {None}
-    return {
-        model: tuple(str(path / entry["path"]) for entry in listed if entry["partition.model"] == model)
-        for model in models
-    }
-
-
-def _is_wanted(entry: Mapping[str, Any], spec: TableSpec, scope: Extent) -> bool:
-    if scope.model is not None and entry["partition.model"] != scope.model:
-        return False
-    # The ledger counts since a process began: no window cuts it.
-    day = entry["partition.date"]
-    if spec is LEDGER or day is None:
-        return True
-    after = scope.start is None or day >= scope.start.date()
-    return after and (scope.end is None or day <= scope.end.date())
-
-
-def _checked(path: Path, entry: Mapping[str, Any]) -> str:
-    """The file's path, when it is there and as long as the log says."""
-    file, size = path / entry["path"], entry["size_bytes"]
-    try:
-        actual = file.stat().st_size
-    except OSError as error:
-        raise DamagedLakeError(
-            f"{file} is listed by its table and cannot be found ({error.strerror}): "
-            "no figures without it; restore it, or restore the table to an earlier version"
-        ) from error
-    if actual != size:
-        raise DamagedLakeError(
-            f"{file} is cut or altered: {actual:,} bytes where its table's log says {size:,}; restore it"
-        )
-    return str(file)
-
-
-def _literal(path: str) -> str:
-    """A path that the engine takes letter for letter: it reads `*`, `?` and `[` as patterns."""
-    return "".join(f"[{letter}]" if letter in "*?[" else letter for letter in path)
+    Raises:
+        DamagedLakeError: it is this one.
+        MovedOnError: it was removed meanwhile.
+    """
+    store = open_store(Location(location.table(table.name), location.options))
+    for file in table.listed:
+        if store.size(file.path) is None:
+            raise missing(location, table, file)
+        try:
+            connection.execute(
+                "SELECT max(hash(each)) FROM read_parquet($file, hive_partitioning = false) each",
+                {"file": literal(file.uri)},
+            ).fetchall()
+        except duckdb.Error as error:
+            raise DamagedLakeError(f"{file.uri} is damaged, no figures are drawn from it: {error}") from error

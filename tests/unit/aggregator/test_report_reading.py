@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from shadowlane.aggregator._read_report import read_report
 from shadowlane.aggregator._report import Duplicates, Report
 from shadowlane.aggregator._scope import Scope
-from shadowlane.errors import DamagedLakeError, LakeError
+from shadowlane.errors import DamagedLakeError
 from shadowlane.lake._tables import COMPARISONS
 from unit.aggregator.report_lake import NOON, Row, append, comparison, error, files, hook, land
 
@@ -257,12 +257,6 @@ def test_files_that_no_version_lists_are_not_read(tmp_path: Path) -> None:
     [file] = files(tmp_path, "comparisons")
     file.with_name("part-of-a-lost-commit.parquet").write_bytes(b"half a file")
     assert read(tmp_path).compared == 1
-
-
-def test_a_lake_elsewhere_is_refused_clearly(tmp_path: Path) -> None:
-    """A lake that is no local folder says so, rather than looking empty."""
-    with pytest.raises(LakeError, match="only a local folder"):
-        read_report("s3://bucket/lake", SCOPE)
 
 
 def test_the_engine_downloads_nothing_and_leaves_nothing(tmp_path: Path, monkeypatch: Any) -> None:
