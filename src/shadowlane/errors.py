@@ -16,6 +16,7 @@ ShadowlaneError
 │   └── TransactionAbortedError      the transaction must be done again
 ├── ModelError               the shadow model could not be loaded or called
 ├── TransientError           a look-up of features failed and may succeed in a moment
+├── LabelFileError           a file of labels cannot be read, or rows in it are none
 └── LakeError                the lake cannot be read or written as it must be
     ├── LakeUnavailableError         it may pass by itself: wait, and try again
     └── DamagedLakeError             a file is missing, cut or altered: no figures from it
@@ -116,12 +117,21 @@ class TransientError(ShadowlaneError):
     """Raised by a look-up of features for what may pass in a moment: it is tried again."""
 
 
+class LabelFileError(ShadowlaneError):
+    """A file of labels cannot be read, or rows in it are none."""
+
+
 class LakeError(ShadowlaneError):
     """The lake cannot be read or written as it must be."""
 
 
 class LakeUnavailableError(LakeError):
     """The lake cannot be reached or written for now: a full disk, a store that answers late or not at all."""
+
+    def __init__(self, *args: object, reason: str = "away") -> None:
+        #: In a word, for a metric's label.
+        self.reason = reason
+        super().__init__(*args)
 
 
 class DamagedLakeError(LakeError):

@@ -40,7 +40,7 @@ class Store(Protocol):
         """How long a file is; None where there is none."""
 
     def open(self, path: str) -> BinaryIO:
-        """A file's bytes, to be read from its start."""
+        """A file's bytes, to be read from its start; FileNotFoundError where there is none."""
 
     def walk(self, prefix: str = "") -> Iterator[Entry]:
         """The files below a folder."""
@@ -54,6 +54,7 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._doubtful: set[str] = set()
 
     def put(self, path: str, data: bytes | memoryview) -> None:
         """Under another name first, and that one moved: no reader and no crash meets half a file."""
@@ -75,8 +76,14 @@ class FolderStore:
     def sync(self, path: str) -> None:
         """See that a file which Delta has written outlives a loss of power."""
         target = self._root / path
-        _sync(target)
-        _sync(target.parent)
+        if path in self._doubtful:
+            # After a failure the system takes the lost pages for written: only another copy can be synced.
+            self.put(path, target.read_bytes())
+        else:
+            self._doubtful.add(path)
+            _sync(target)
+            _sync(target.parent)
+        self._doubtful.discard(path)
 
     def size(self, path: str) -> int | None:
         """How long a file is; None where there is none."""

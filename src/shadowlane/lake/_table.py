@@ -18,7 +18,9 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
 from shadowlane.errors import LakeError
-from shadowlane.lake._evolution import missing_columns
+from shadowlane.lake._disk import disk_error
+from shadowlane.lake._evolution import check_table, lacking
+from shadowlane.lake._faults import to_lake_error
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._parts import Part, cut
 from shadowlane.lake._store import open_store
@@ -47,10 +49,14 @@ class LakeTable:
         self.name = spec.name
         self._spec = spec
         self._uri = location.table(spec.name)
+        self._place = Location(self._uri, location.options)
         self._options = dict(location.options)
         with self._errors("open or make"):
             self._table = self._open()
-            self._store = open_store(Location(self._uri, location.options))
+            self._store = open_store(self._place)
+        self._durable = self._table.version()
+        self._in_doubt = False
+        check_table(self._table, spec)
         self._positions: dict[str, int | None] = {}
 
     def _open(self) -> DeltaTable:
@@ -69,6 +75,8 @@ class LakeTable:
         """The next offset of a partition, read afresh; None where nothing of it has landed yet."""
         with self._errors("read"):
             self._table.update_incremental()
+            if self._in_doubt:
+                self._sync()
             self._positions[app_id] = self._table.transaction_version(app_id)
         return self._positions[app_id]
 
@@ -113,7 +121,7 @@ class LakeTable:
 
     def _widen(self, schema: pa.Schema) -> None:
         """Give the table the columns that only these rows have."""
-        fresh = missing_columns(self._table.schema(), schema)
+        fresh = lacking(self.name, self._table.schema(), schema)
         if fresh:
             self._table.alter.add_columns(fresh)
             self._table.update_incremental()
@@ -124,6 +132,7 @@ class LakeTable:
         return AddAction(part.path, len(part.data), part.partition, milliseconds, True, part.stats)
 
     def _commit(self, parts: Sequence[AddAction], positions: Mapping[str, int]) -> None:
+        self._in_doubt = True
         moves: list[Any] = [Transaction(app_id, version) for app_id, version in positions.items()]
         self._table.create_write_transaction(
             list(parts),
@@ -132,10 +141,14 @@ class LakeTable:
             list(self._spec.partition_by),
             commit_properties=CommitProperties(app_transactions=moves),
         )
-        before = self._table.version()
         self._table.update_incremental()
-        for version in range(before + 1, self._table.version() + 1):
+        self._sync()
+
+    def _sync(self) -> None:
+        """See that what the log says outlives a loss of power; what failed to is seen to by `resume`."""
+        for version in range(self._durable + 1, self._table.version() + 1):
             self._store.sync(f"_delta_log/{version:020d}.json")
+        self._durable, self._in_doubt = self._table.version(), False
 
     @contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
@@ -145,7 +158,9 @@ class LakeTable:
         except (DeltaError, OSError) as error:
             if isinstance(error, CommitFailedError) and any(each in str(error) for each in _CONFLICTS):
                 raise TakenOverError(f"{self.name}: {error}") from error
-            raise LakeError(f"cannot {doing} the table {self._uri}: {error}") from error
+            if self._place.folder is not None:
+                raise disk_error(error, f"{doing} the table {self._uri}") from error
+            raise to_lake_error(error, doing, self._place) from error
 
 
 def count_rows(lake: Lake, tables: Iterable[str]) -> int:
