@@ -60,8 +60,10 @@ class ObjectStore:
 
     def open(self, path: str) -> BinaryIO:
         """An object's bytes, to be read from its start."""
-        with self._errors(f"read {path} of"):
+        try:
             return cast("BinaryIO", obstore.open_reader(self._store, path))
+        except BaseError as error:  # but not FileNotFoundError: who opens a file says what its lack means
+            raise to_lake_error(error, f"read {path} of", self._location) from error
 
     def walk(self, prefix: str = "") -> Iterator[Entry]:
         """The objects below a prefix."""
@@ -111,8 +113,8 @@ def prove_create_only(location: Location) -> None:
 def make_filesystem(location: Location) -> FsspecStore:
     """The store as a filesystem that the query engine takes, in place of an extension to download."""
     arguments = _arguments(location)
-    scheme: Any = location.url.partition("://")[0]
-    return FsspecStore(scheme, skip_instance_cache=True, **arguments)
+    kind: Any = FsspecStore  # one overload a store, where the store is known only here
+    return cast("FsspecStore", kind(location.url.partition("://")[0], skip_instance_cache=True, **arguments))
 
 
 def _arguments(location: Location) -> dict[str, Any]:

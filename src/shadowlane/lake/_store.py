@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Any, BinaryIO, Protocol, cast
 
 from shadowlane.errors import MissingExtraError
 from shadowlane.lake._location import Location
@@ -28,7 +28,7 @@ class Entry:
 
 
 class Store(Protocol):
-    """Where files are put; errors are OSError (local) or those of the object store, mapped by the callers."""
+    """Where files are put; errors are OSError (a folder's) or LakeError (an object store's)."""
 
     def put(self, path: str, data: bytes | memoryview) -> None:
         """Write a whole file, durably: after a crash it is there as it should be, or not at all."""
@@ -128,8 +128,27 @@ def open_store(location: Location) -> Store:
     """
     if location.folder is not None:
         return FolderStore(location.folder)
+    return cast("Store", _cloud(location).ObjectStore(location))
+
+
+def prove_create_only(location: Location) -> None:
+    """See that of two who commit the same version one is refused: a folder does, a store is asked to.
+
+    Raises:
+        LakeError: the store does not refuse, or cannot be used.
+    """
+    if location.folder is None:
+        _cloud(location).prove_create_only(location)
+
+
+def open_filesystem(location: Location) -> Any:
+    """An object store as the query engine takes it, with nothing to download; None for a folder."""
+    return None if location.folder is not None else _cloud(location).make_filesystem(location)
+
+
+def _cloud(location: Location) -> Any:
     try:
-        from shadowlane.lake._object_store import ObjectStore  # noqa: PLC0415 - an extra brings it
+        from shadowlane.lake import _object_store  # noqa: PLC0415 - an extra brings it
     except ModuleNotFoundError as error:
         raise MissingExtraError("cloud", f"The lake {location}") from error
-    return ObjectStore(location)
+    return _object_store

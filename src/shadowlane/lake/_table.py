@@ -23,7 +23,7 @@ from shadowlane.lake._evolution import check_table, lacking
 from shadowlane.lake._faults import to_lake_error
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._parts import Part, cut
-from shadowlane.lake._store import open_store
+from shadowlane.lake._store import open_store, prove_create_only
 from shadowlane.lake._tables import TableSpec
 
 #: What Delta says when somebody else committed the same app id, or gave the table the columns of a newer
@@ -51,6 +51,7 @@ class LakeTable:
         self._uri = location.table(spec.name)
         self._place = Location(self._uri, location.options)
         self._options = dict(location.options)
+        prove_create_only(location)
         with self._errors("open or make"):
             self._table = self._open()
             self._store = open_store(self._place)
