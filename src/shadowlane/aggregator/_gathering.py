@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from time import monotonic
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from shadowlane.aggregator._gathered import Gathered
 from shadowlane.aggregator._stream import Stream
 from shadowlane.errors import LakeError
 from shadowlane.kafka import mapped, to_error
@@ -87,18 +89,14 @@ class Gathering:
 
         Transaction markers take up offsets too: an end of partition tells how far reading got past them.
         """
-        gaps = set()
-        for message in messages:
-            key, error = (message.topic() or "", message.partition() or 0), message.error()
-            if error is not None and error.name() == "_AUTO_OFFSET_RESET":
-                gaps.add(key)
-            elif error is not None and error.name() != "_PARTITION_EOF":
-                _raise_unless_retriable(error)
-            elif key in self._reached and error is not None:
-                self._reached[key] = message.offset() or 0
+        gaps: set[Key] = set()
+        for (topic, partition, failed), run in groupby(messages, _place):
+            key, together = (topic, partition), list(run)
+            if failed:
+                gaps.update(key for message in together if self._missed(key, message))
             elif key in self._reached:
-                self._reached[key] = (message.offset() or 0) + 1
-                self._add(message)
+                self._reached[key] = (together[-1].offset() or 0) + 1
+                self._add(topic, partition, together)
         if gaps:
             self._skip(gaps)
 
@@ -125,14 +123,14 @@ class Gathering:
         """
         settle = last or monotonic() - self._settled >= _SETTLE_SECONDS
         for topic in self._streams:
-            messages, moves = self._messages.get(topic, []), self._moves(topic)
+            messages, moves = self._messages.get(topic, Gathered(topic)), self._moves(topic)
             if messages or (moves and settle):
                 self._land(topic, messages, moves)
         self._forget()
         if settle:
             self._settled = monotonic()
 
-    def _land(self, topic: str, messages: Sequence[Message], moves: Mapping[int, int]) -> None:
+    def _land(self, topic: str, messages: Gathered, moves: Mapping[int, int]) -> None:
         stream = self._streams[topic]
         try:
             self.landings.add(stream.spec.name, stream.land(messages, moves))
@@ -201,16 +199,32 @@ class Gathering:
         except KafkaException as failure:
             log.debug("the group's offsets stay where they were: %s", failure)
 
-    def _add(self, message: Message) -> None:
+    def _missed(self, key: Key, message: Message) -> bool:
+        """Whether what was read in place of a message says that Kafka has not got what we want."""
+        error = message.error()
+        if error is None or error.name() == "_AUTO_OFFSET_RESET":
+            return error is not None
+        if error.name() != "_PARTITION_EOF":
+            _raise_unless_retriable(error)
+        elif key in self._reached:
+            self._reached[key] = message.offset() or 0
+        return False
+
+    def _add(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
         if not self._count:
             self._since = monotonic()
-        self._messages.setdefault(message.topic() or "", []).append(message)
-        self._count += 1
-        self._bytes += len(message.value() or b"")
+        if topic not in self._messages:
+            self._messages[topic] = Gathered(topic)
+        self._bytes += self._messages[topic].add(partition, messages)
+        self._count += len(messages)
 
     def _forget(self) -> None:
-        self._messages: dict[str, list[Message]] = {}
+        self._messages: dict[str, Gathered] = {}
         self._count, self._bytes, self._since = 0, 0, monotonic()
+
+
+def _place(message: Message) -> tuple[str, int, bool]:
+    return message.topic() or "", message.partition() or 0, message.error() is not None
 
 
 def _offset(reached: int) -> int:

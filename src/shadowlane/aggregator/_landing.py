@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from confluent_kafka import Message
 
+from shadowlane.aggregator._gathered import Gathered
 from shadowlane.errors import CorruptMessageError, SettingsError
-from shadowlane.kafka import place_of
 from shadowlane.lake import DEAD_LETTERS, PREDICTIONS, REQUESTS, EventTable
 from shadowlane.schemas import check_name
 from shadowlane.schemas.columns import ColumnCodec, Decoded, Reject
@@ -25,15 +24,14 @@ class Landed(NamedTuple):
     dead_letters: pa.Table
 
 
-def land(spec: EventTable, codec: ColumnCodec[Any], messages: Sequence[Message]) -> Landed:
+def land(spec: EventTable, codec: ColumnCodec[Any], gathered: Gathered) -> Landed:
     """Decode the messages of one topic into rows; what cannot be decoded becomes dead letters."""
-    decoded = codec.decode([message.value() for message in messages], lambda index: place_of(messages[index]))
-    decoded = _without_illegal_models(decoded, messages)
-    kept = [messages[index] for index in decoded.kept]
-    return Landed(_rows(spec, decoded.batch, kept), _dead_letters(decoded.rejects, messages))
+    messages = gathered.in_order()
+    decoded = _without_illegal_models(codec.decode(messages.values, messages.place), messages)
+    return Landed(_rows(spec, decoded, messages), _dead_letters(decoded.rejects, messages))
 
 
-def _without_illegal_models(decoded: Decoded, messages: Sequence[Message]) -> Decoded:
+def _without_illegal_models(decoded: Decoded, messages: Gathered) -> Decoded:
     """Reject each row whose model cannot be a folder: one such name would stop the whole table."""
     models = decoded.batch.column("model")
     reasons = {name: reason for name in pc.unique(models).to_pylist() if (reason := _objection(name))}
@@ -42,7 +40,7 @@ def _without_illegal_models(decoded: Decoded, messages: Sequence[Message]) -> De
     illegal = pc.is_in(models, pa.array(list(reasons), pa.string()))
     names = zip(decoded.kept, models.to_pylist(), strict=True)
     rejects = [
-        Reject(index, CorruptMessageError(reasons[name], place_of(messages[index])))
+        Reject(index, CorruptMessageError(reasons[name], messages.place(index)))
         for index, name in names
         if name in reasons
     ]
@@ -63,7 +61,8 @@ def _objection(model: str | None) -> str | None:
     return None
 
 
-def _rows(spec: EventTable, batch: pa.RecordBatch, messages: Sequence[Message]) -> pa.Table:
+def _rows(spec: EventTable, decoded: Decoded, messages: Gathered) -> pa.Table:
+    batch = decoded.batch
     columns: dict[str, pa.Array] = {}
     for name in batch.schema.names:
         column = batch.column(name)
@@ -73,14 +72,18 @@ def _rows(spec: EventTable, batch: pa.RecordBatch, messages: Sequence[Message]) 
         else:
             parts = zip(column.type, column.flatten(), strict=True)
             columns.update({f"{prefix}_{part.name}": values for part, values in parts})
-    columns["landed_partition"] = pa.array([message.partition() for message in messages], pa.int32())
-    columns["landed_offset"] = pa.array([message.offset() for message in messages], pa.int64())
+    columns["landed_partition"] = pa.array(_kept(messages.partitions, decoded), pa.int32())
+    columns["landed_offset"] = pa.array(_kept(messages.offsets, decoded), pa.int64())
     columns["date"] = _date(spec, batch)
     if spec is REQUESTS:
         columns["has_prediction"] = batch.column("prediction").is_valid()
-        columns["landed_topic"] = pa.array([message.topic() for message in messages], pa.string())
+        columns["landed_topic"] = pa.repeat(messages.topic, batch.num_rows)
     schema = spec.schema
     return pa.Table.from_arrays([columns[name] for name in schema.names], schema=schema)
+
+
+def _kept(column: list[int], decoded: Decoded) -> list[int]:
+    return [column[index] for index in decoded.kept] if decoded.rejects else column
 
 
 def _date(spec: EventTable, batch: pa.RecordBatch) -> pa.Array:
@@ -89,16 +92,16 @@ def _date(spec: EventTable, batch: pa.RecordBatch) -> pa.Array:
     return pc.coalesce(*times).cast(pa.date32())
 
 
-def _dead_letters(rejects: Sequence[Reject], messages: Sequence[Message]) -> pa.Table:
+def _dead_letters(rejects: Sequence[Reject], messages: Gathered) -> pa.Table:
     now = datetime.now(UTC)
     rows = [
         {
-            "topic": messages[reject.index].topic(),
-            "landed_partition": messages[reject.index].partition(),
-            "landed_offset": messages[reject.index].offset(),
+            "topic": messages.topic,
+            "landed_partition": messages.partitions[reject.index],
+            "landed_offset": messages.offsets[reject.index],
             "error_type": type(reject.error).__name__,
             "message": reject.error.reason,
-            "raw": base64.b64encode(messages[reject.index].value() or b"").decode("ascii"),
+            "raw": base64.b64encode(messages.values[reject.index] or b"").decode("ascii"),
             "landed_at": now,
             "date": now.date(),
         }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pyarrow as pa
-from confluent_kafka import Message
 
+from shadowlane.aggregator._gathered import Gathered
 from shadowlane.aggregator._landing import land
 from shadowlane.errors import LakeError
 from shadowlane.lake import DEAD_LETTERS, EventTable, Lake, LakeTable, TakenOverError
@@ -60,7 +60,7 @@ class Stream:
         """The next offset of a partition, as far as we know; 0 where nothing of it has landed."""
         return self._table.position(self._app_id(partition)) or 0
 
-    def land(self, messages: Sequence[Message], reached: Mapping[int, int]) -> int:
+    def land(self, messages: Gathered, reached: Mapping[int, int]) -> int:
         """Commit the messages and how far each partition was read; the number of rows that they became.
 
         Dead letters go first: what a crash between the two commits leaves is read again, not lost.

@@ -16,6 +16,7 @@ from confluent_kafka import Message
 from deltalake import DeltaTable
 from deltalake.exceptions import CommitFailedError
 
+from shadowlane.aggregator._gathered import Gathered
 from shadowlane.aggregator._landing import land
 from shadowlane.aggregator._stream import Stream
 from shadowlane.errors import LakeError
@@ -53,10 +54,17 @@ class Read:
         """Its bytes."""
         return self._value
 
+    def timestamp(self) -> tuple[int, int]:
+        """Its time, the same for all."""
+        return 1, 0
 
-def read(*values: bytes, partition: int = 0, offset: int = 0) -> list[Message]:
+
+def read(*values: bytes, partition: int = 0, offset: int = 0, after: Gathered | None = None) -> Gathered:
     """Messages of one partition, one after the other."""
-    return [cast("Message", Read(offset + n, value, partition)) for n, value in enumerate(values)]
+    gathered = after or Gathered(TOPIC)
+    messages = [Read(offset + n, value, partition) for n, value in enumerate(values)]
+    gathered.add(partition, cast("list[Message]", messages))
+    return gathered
 
 
 def entry(**changes: Any) -> bytes:
@@ -205,13 +213,13 @@ def test_dead_letters_read_again_are_kept_once(tmp_path: Path) -> None:
     letters = LakeTable(tmp_path, DEAD_LETTERS)
     for partition in (0, 1):
         stream.resume(partition)
-    ahead = [*read(b"a", b"b"), *read(b"c", b"d", partition=1)]
+    ahead = read(b"c", b"d", partition=1, after=read(b"a", b"b"))
     stream._bury(land(LEDGER, stream._codec, ahead).dead_letters, {f"{TOPIC}-0": 2, f"{TOPIC}-1": 2})
 
     again = Stream(str(tmp_path), TOPIC, LEDGER)
     for partition in (0, 1):
         again.resume(partition)
-    again.land([*read(b"a", b"b", b"e"), *read(b"c", partition=1)], {0: 3, 1: 1})
+    again.land(read(b"c", partition=1, after=read(b"a", b"b", b"e")), {0: 3, 1: 1})
     again.land(read(b"d", partition=1, offset=1), {1: 2})
     assert again._dead_letters._table.count() == 5
     assert letters.resume(f"{TOPIC}-1") == 2
