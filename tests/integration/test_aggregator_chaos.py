@@ -1,4 +1,4 @@
-"""Aggregators killed at each step, doubled, stopped and rebalanced, a broker that dies: each message lands once.
+"""Aggregators killed at each step, doubled, stopped, rebalanced, a broker that dies: each message is one row.
 
 What each test leaves is judged by `lake_accounting`, which reads Kafka and the tables and shares no code
 with the aggregator. More of it: SHADOWLANE_TEST_KILLS=200 (random kills), SHADOWLANE_TEST_SEED=… (others).
@@ -6,33 +6,27 @@ with the aggregator. More of it: SHADOWLANE_TEST_KILLS=200 (random kills), SHADO
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from deltalake import DeltaTable, Schema
 
+from aggregators import CATCH_UP, Aggregators, end, landed, wait_until
 from faulty_kafka import FaultyKafka
 from lake_accounting import assert_exactly_once
 from lake_feed import Feed
 from shadowlane.kafka import KafkaSettings
 from shadowlane.lake import COMPARISONS
 
-SCRIPT = Path(__file__).parent.parent / "chaos_aggregator.py"
 SEED = int(os.environ.get("SHADOWLANE_TEST_SEED", "7"))
 KILLS = int(os.environ.get("SHADOWLANE_TEST_KILLS", "12"))
 ROUNDS = max(7, KILLS // 4)
-CATCH_UP = {"until_caught_up": True, "flush_rows": 40}
-#: The shortest that a broker takes; whoever is silent for so long is out.
-IMPATIENT = {"session.timeout.ms": "6000", "heartbeat.interval.ms": "1000", "reconnect.backoff.max.ms": "300"}
 #: A step, and how often it is come to before the kill.
 STEPS = (
     ("while creating a table", 1),
@@ -63,88 +57,12 @@ STEPS = (
 )
 
 
-class Aggregators:
-    """Starts aggregators that land in one lake; what still runs at the end is killed."""
-
-    def __init__(self, folder: Path, settings: KafkaSettings) -> None:
-        self._settings = settings
-        self.lake = folder / "lake"
-        self.log = folder / "aggregators.log"
-        self.started: list[subprocess.Popen[str]] = []
-        self._forge: subprocess.Popen[str] | None = None
-
-    def start(self, *, run: bool = True, **plan: Any) -> subprocess.Popen[str]:
-        """One more: a member of the group, or one that catches up."""
-        given = {
-            "servers": self._settings.bootstrap_servers,
-            "prefix": self._settings.topic_prefix,
-            "client": {**IMPATIENT, **self._settings.client},
-            "lake": str(self.lake),
-            "plan": {"flush_rows": 40, "flush_seconds": 0.3} | plan,
-            "checkpoint_interval": "5",
-            "run": run,
-        }
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, str(SCRIPT), json.dumps(given)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-            )
-        self.started.append(process)
-        return process
-
-    def catch_up(self, step: str = "", count: int = 0) -> int:
-        """Run one until all is landed, or until it kills itself; its exit code."""
-        self._forge = self._forge or self.start(run=False, **CATCH_UP)
-        assert self._forge.stdin is not None
-        assert self._forge.stdout is not None
-        self._forge.stdin.write(json.dumps([step, count]) + "\n")
-        self._forge.stdin.flush()
-        return int(self._forge.stdout.readline() or "99")
-
-    @property
-    def running(self) -> list[subprocess.Popen[str]]:
-        """Those that have not ended."""
-        return [each for each in self.started if each.poll() is None]
-
-    def close(self) -> None:
-        """End all of them by force."""
-        for each in self.started:
-            if each.poll() is None:
-                each.send_signal(signal.SIGCONT)
-                each.kill()
-            each.communicate()
-
-
 @pytest.fixture
 def aggregators(tmp_path: Path, settings: KafkaSettings) -> Iterator[Aggregators]:
     """Aggregators of the run's Kafka."""
     made = Aggregators(tmp_path, settings)
     yield made
     made.close()
-
-
-def wait_until(true: Callable[[], Any], seconds: float = 60.0) -> None:
-    """Until it is so; fails when it is not so in time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-
-
-def landed(lake: Path, table: str = "comparisons") -> int:
-    """How many rows a table has by its log; none where there is no table yet."""
-    path = str(lake / table)
-    return int(DeltaTable(path).count()) if DeltaTable.is_deltatable(path) else 0
-
-
-def end(processes: Sequence[subprocess.Popen[str]]) -> None:
-    """Each ends in good order when it is told to."""
-    for each in processes:
-        each.terminate()
-    assert [each.wait(60) for each in processes] == [0] * len(processes)
 
 
 def make_an_older_table(lake: Path) -> None:
@@ -207,13 +125,11 @@ def test_two_that_catch_up_beside_a_member_of_the_group_land_each_message_once(
         feed.some(400)
     member = aggregators.start()
     wait_until(lambda: landed(aggregators.lake))
-    with feeds[0].flowing(), feeds[1].flowing():
-        for _ in range(2):
-            both = [aggregators.start(**CATCH_UP) for _ in range(2)]
-            assert [each.wait(60) for each in both] == [0, 0]
-    last = [aggregators.start(**CATCH_UP) for _ in range(2)]
-    assert [each.wait(60) for each in last] == [0, 0]
+    with feeds[0].flowing(30), feeds[1].flowing(30):
+        both = [aggregators.start(CATCH_UP) for _ in range(2)]
+        assert [each.wait(60) for each in both] == [0, 0]
     end([member])
+    assert aggregators.catch_up() == 0
     assert "reading again from where the lake is now" in aggregators.log.read_text()
     assert_exactly_once(settings.bootstrap_servers, aggregators.lake, settings.topic_prefix, kills=99)
 
@@ -222,9 +138,9 @@ def test_two_that_catch_up_beside_a_member_of_the_group_land_each_message_once(
 def test_one_that_stood_still_past_its_session_spoils_nothing(
     aggregators: Aggregators, settings: KafkaSettings
 ) -> None:
-    """Stopped (SIGSTOP) with rows in hand until another has landed them, it comes back and lands none again."""
+    """Stopped (SIGSTOP) with rows in hand until another has landed them, it lands none again."""
     feed = Feed(settings)
-    sleeper = aggregators.start(flush_rows=10_000, flush_seconds=5)
+    sleeper = aggregators.start({"flush_seconds": 5})
     with feed.flowing():
         wait_until(lambda: landed(aggregators.lake))
         before = landed(aggregators.lake)
@@ -270,7 +186,7 @@ def test_three_that_come_and_go_land_each_message_once(
 
 @pytest.mark.timeout(180)
 def test_a_broker_that_dies_and_comes_back_finds_each_message_landed_once(tmp_path: Path) -> None:
-    """It is killed (-9) while a member of the group and one that catches up are reading, and started again."""
+    """It is killed (-9) while a member of the group and one that catches up read, and started again."""
     kafka = FaultyKafka(tmp_path / "kafka")
     kafka.start()
     settings = kafka.settings(kafka.topics())
@@ -278,7 +194,7 @@ def test_a_broker_that_dies_and_comes_back_finds_each_message_landed_once(tmp_pa
     try:
         for _ in range(4):
             feed.some(300)
-        both = [aggregators.start(), aggregators.start(**CATCH_UP, flush_rows=10)]
+        both = [aggregators.start(), aggregators.start(CATCH_UP)]
         wait_until(lambda: landed(aggregators.lake))
         kafka.kill()
         kafka.start()
