@@ -8,6 +8,7 @@ from shadowlane.errors import MissingExtraError
 
 try:
     from shadowlane.lake._held import HeldFile, HeldTable, VersionGoneError
+    from shadowlane.lake._labels import LABEL_KEY, LATEST_FIRST, LATEST_LAST, WITHDRAWN
     from shadowlane.lake._listing import Extent, MovedOnError
     from shadowlane.lake._location import Lake, Location
     from shadowlane.lake._reader import OpenLake, open_lake, read_lake
@@ -36,10 +37,14 @@ __all__ = [
     "ERRORS",
     "EVENT_TABLES",
     "LABELS",
+    "LABEL_KEY",
+    "LATEST_FIRST",
+    "LATEST_LAST",
     "LEDGER",
     "PREDICTIONS",
     "REQUESTS",
     "TABLES",
+    "WITHDRAWN",
     "EventTable",
     "Extent",
     "HeldFile",
