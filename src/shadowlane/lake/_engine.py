@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from shadowlane.lake._listing import NO_VALUE
 from shadowlane.lake._location import Location
+from shadowlane.lake._store import open_filesystem
 from shadowlane.lake._tables import TableSpec
 
 # Enough memory for ten million comparisons; what does not fit goes to the work folder.
@@ -38,9 +39,7 @@ def engine(location: Location, memory: str = MEMORY) -> Iterator[tuple[duckdb.Du
 def _reach(connection: duckdb.DuckDBPyConnection, location: Location) -> None:
     """Let the engine read an object store; a folder it reads by itself."""
     if location.folder is None:
-        from shadowlane.lake._object_store import make_filesystem  # noqa: PLC0415 - an extra brings it
-
-        connection.register_filesystem(make_filesystem(location))
+        connection.register_filesystem(open_filesystem(location))
 
 
 def columns_file(folder: Path, spec: TableSpec) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import cache
+from posixpath import commonpath, dirname
 from typing import Any, BinaryIO, cast
 
 import obstore
+from obstore import ReadableFile
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.fsspec import FsspecStore
 from obstore.store import from_url
@@ -23,6 +26,8 @@ _PREFIXES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_STORAGE_"}
 _NOT_OURS = {"AWS_S3_ALLOW_UNSAFE_RENAME"}
 _PROOF = "_shadowlane/create-only"
 _MULTIPART_FROM = 32 * 2**20
+_WHOLE_UP_TO = 16 * 2**20
+_PART = 8 * 2**20
 
 
 class ObjectStore:
@@ -58,12 +63,20 @@ class ObjectStore:
             except FileNotFoundError:
                 return None
 
+    def measure(self, paths: Sequence[str]) -> Callable[[str], int | None]:
+        """How long each of these is, by one list of the folder that holds them all."""
+        found = self.walk(commonpath(map(dirname, paths))) if paths else ()
+        sizes = {each.path: each.size for each in found}
+        return lambda path: sizes.get(path)
+
     def open(self, path: str) -> BinaryIO:
-        """An object's bytes, to be read from its start."""
-        try:
-            return cast("BinaryIO", obstore.open_reader(self._store, path))
-        except BaseError as error:  # but not FileNotFoundError: who opens a file says what its lack means
-            raise to_lake_error(error, f"read {path} of", self._location) from error
+        """An object's bytes: a small one in one request, a large one in parts, as they are read."""
+        with self._errors(f"read {path} of", missing=FileNotFoundError):
+            found = obstore.get(self._store, path)
+            if found.meta["size"] <= _WHOLE_UP_TO:
+                return io.BytesIO(found.bytes().to_bytes())
+            parts = obstore.open_reader(self._store, path, buffer_size=_PART)
+        return io.BufferedReader(_Reading(parts, lambda: self._errors(f"read {path} of")), _PART)
 
     def walk(self, prefix: str = "") -> Iterator[Entry]:
         """The objects below a prefix."""
@@ -81,13 +94,45 @@ class ObjectStore:
                 return
 
     @contextmanager
-    def _errors(self, doing: str) -> Iterator[None]:
+    def _errors(self, doing: str, missing: type[Exception] = LakeError) -> Iterator[None]:
+        """The store's errors as ours; an object that is not there may be an error of its own."""
         try:
             yield
-        except BaseError as error:
+        except missing:
+            raise
+        except (BaseError, FileNotFoundError) as error:
             raise to_lake_error(error, doing, self._location) from error
-        except FileNotFoundError as error:
-            raise to_lake_error(error, doing, self._location) from error
+
+
+class _Reading(io.RawIOBase):
+    """An object that is read in parts."""
+
+    def __init__(self, parts: ReadableFile, errors: Callable[[], AbstractContextManager[None]]) -> None:
+        self._parts = parts
+        self._errors = errors
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def tell(self) -> int:
+        """Where the next byte is read."""
+        return self._parts.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go on reading elsewhere."""
+        return self._parts.seek(offset, whence)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what comes next."""
+        with self._errors():
+            content = self._parts.read(len(buffer))
+        buffer[: len(content)] = content.to_bytes()
+        return len(content)
 
 
 @cache

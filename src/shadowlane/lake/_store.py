@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -38,6 +38,9 @@ class Store(Protocol):
 
     def size(self, path: str) -> int | None:
         """How long a file is; None where there is none."""
+
+    def measure(self, paths: Sequence[str]) -> Callable[[str], int | None]:
+        """What tells of each of these files how long it is; None where there is none."""
 
     def open(self, path: str) -> BinaryIO:
         """A file's bytes, to be read from its start; FileNotFoundError where there is none."""
@@ -91,6 +94,10 @@ class FolderStore:
             return (self._root / path).stat().st_size
         except FileNotFoundError:
             return None
+
+    def measure(self, paths: Sequence[str]) -> Callable[[str], int | None]:  # noqa: ARG002 - one by one
+        """What tells of each of these files how long it is."""
+        return self.size
 
     def open(self, path: str) -> BinaryIO:
         """A file's bytes, to be read from its start."""

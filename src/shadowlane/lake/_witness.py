@@ -30,7 +30,8 @@ def check_files(location: Location, store: Store, table: TableFiles, *, hashes: 
         MovedOnError: a file is gone, and the table's present version does without it.
         LakeError: a file cannot be read.
     """
-    _each(table.listed, lambda file: _check_size(location, store, table, file), _ASKING)
+    size = store.measure([file.path for file in table.listed])
+    _each(table.listed, lambda file: _check_size(location, size, table, file), _ASKING)
     promising = [file for file in table.listed if sha256_of(file.path)] if hashes else []
     _each(promising, lambda file: _check_hash(location, store, table, file), _HASHING)
     return len(table.listed) - len(promising)
@@ -48,9 +49,11 @@ def _each(
             raise
 
 
-def _check_size(location: Location, store: Store, table: TableFiles, file: ListedFile) -> None:
+def _check_size(
+    location: Location, size: Callable[[str], int | None], table: TableFiles, file: ListedFile
+) -> None:
     try:
-        actual = store.size(file.path)
+        actual = size(file.path)
     except Exception as error:
         raise _unreadable(location, file, error) from error
     if actual is None:
@@ -79,5 +82,7 @@ def _check_hash(location: Location, store: Store, table: TableFiles, file: Liste
 
 
 def _unreadable(location: Location, file: ListedFile, error: Exception) -> LakeError:
+    if isinstance(error, LakeError):
+        return error
     reason = (isinstance(error, OSError) and error.strerror) or location.scrub(str(error))
     return LakeError(f"{file.uri} cannot be read: {reason}")
