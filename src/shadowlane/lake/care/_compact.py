@@ -135,8 +135,9 @@ class _Compaction:
     def _join(self, group: Sequence[Listed]) -> None:
         table = self._table
         with tempfile.TemporaryDirectory(prefix="shadowlane-compact-") as folder:
-            spool = Spool(table, group, Path(folder, "inputs"))
-            merged = merge(spool, _columns(table), table.spec, Path(folder, "merged"))
+            columns = _columns(table)
+            spool = Spool(table, group, columns, Path(folder))
+            merged = merge(spool, columns, table.spec, Path(folder, "merged"))
             added = self._put(group[0], merged)
         # A file that is joined with empty ones may come out as it was.
         gone = [file for file in group if file.path != added.path]

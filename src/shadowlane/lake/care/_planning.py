@@ -11,7 +11,7 @@ from shadowlane.lake.care._opened import Listed
 #: A file without a row: its columns' names and ends. What many small ones mostly consist of.
 _FOOTER = 6_000
 #: As many rows as can be put in order within the memory that is allowed.
-MOST_ROWS = 4_000_000
+MOST_ROWS = 2_000_000
 _FIRST = datetime.min.replace(tzinfo=UTC)
 
 
