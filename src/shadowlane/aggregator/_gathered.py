@@ -19,6 +19,8 @@ class Gathered:
         self.partitions: list[int] = []
         self.offsets: list[int] = []
         self._times: list[int] = []
+        #: How many bytes the values hold.
+        self.size = 0
 
     def __len__(self) -> int:
         return len(self.values)
@@ -30,7 +32,9 @@ class Gathered:
         self.partitions += [partition] * len(messages)
         self.offsets += [message.offset() or 0 for message in messages]
         self._times += [message.timestamp()[1] for message in messages]
-        return sum([len(value) for value in values if value is not None])  # a list is faster here
+        size = sum([len(value) for value in values if value is not None])  # a list is faster here
+        self.size += size
+        return size
 
     def in_order(self) -> Gathered:
         """By the messages' time, which is their event's: moving bytes is cheaper than moving columns."""
@@ -39,6 +43,7 @@ class Gathered:
         for column in ("values", "partitions", "offsets", "_times"):
             mine = getattr(self, column)
             setattr(ordered, column, [mine[index] for index in order])
+        ordered.size = self.size
         return ordered
 
     def place(self, index: int) -> Place:

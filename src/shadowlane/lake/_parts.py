@@ -29,6 +29,8 @@ _ROW_GROUP = 64 * 1024
 _MILLISECOND = timedelta(milliseconds=1)
 _LAST = datetime.max.replace(tzinfo=UTC) - _MILLISECOND
 _FALSE = pa.scalar(value=False)
+#: What a reader narrows a table down by, besides the order of its rows.
+_SOUGHT = ("shadow", "run", "source_partition", "source_offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ def _is(rows: pa.Table, key: Mapping[str, Any]) -> pa.ChunkedArray:
 def _part(rows: pa.Table, key: Mapping[str, Any], spec: TableSpec) -> Part:
     partition = {name: None if value is None else str(value) for name, value in key.items()}
     folders = [_folder(name, value) for name, value in partition.items()]
-    data = _parquet(rows)
+    data = _parquet(rows, [name for name in _SOUGHT + spec.sorted_by if name in rows.schema.names])
     name = f"part-{hashlib.sha256(data).hexdigest()}.zstd.parquet"
     return Part("/".join([*folders, name]), data, rows.num_rows, partition, json.dumps(_stats(rows, spec)))
 
@@ -100,8 +102,12 @@ def _folder(column: str, value: str | None) -> str:
         raise LakeError(f"no folder of the lake: {error}") from error
 
 
-def _parquet(rows: pa.Table) -> memoryview:
-    """As bytes. Only text and the like is worth a dictionary; numbers hardly repeat."""
+def _parquet(rows: pa.Table, sought: list[str]) -> memoryview:
+    """As bytes. Only text and the like is worth a dictionary; numbers hardly repeat.
+
+    Row groups say between which values they lie where somebody may seek by these; elsewhere it is work
+    for nobody.
+    """
     sink = pa.BufferOutputStream()
     pq.write_table(
         rows,
@@ -109,6 +115,7 @@ def _parquet(rows: pa.Table) -> memoryview:
         compression="zstd",
         row_group_size=_ROW_GROUP,
         use_dictionary=_texts(rows.schema),
+        write_statistics=sought,
         coerce_timestamps="us",
     )
     return memoryview(sink.getvalue())
