@@ -14,6 +14,7 @@ from markupsafe import Markup
 from shadowlane.aggregator import _values
 from shadowlane.aggregator._report import LabelDistribution, LatencyBasis, ScoreDistribution, Segment
 from shadowlane.aggregator._svg import Point, dot, line, path, picture, rectangle, text
+from shadowlane.visible import visible
 
 _WIDTH, _HEIGHT = 420.0, 240.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66.0, 12.0, 12.0, 30.0
@@ -120,7 +121,7 @@ def labels(distribution: LabelDistribution) -> Markup:
     parts = []
     for place, (label, primary, shadow) in enumerate(shares):
         y = 8.0 + place * 34
-        parts.append(text(0, y + 16, _values.visible(label, 16), "start", "label"))
+        parts.append(text(0, y + 16, visible(label, 16), "start", "label"))
         for row, (name, share) in enumerate((("primary", primary), ("shadow", shadow))):
             width = share / top * 230
             parts.append(rectangle(120, y + row * 12, width, 10, f"bar {name}"))

@@ -9,6 +9,7 @@ from typing import Literal
 from shadowlane.aggregator import _values
 from shadowlane.aggregator._policy import Policy
 from shadowlane.aggregator._report import Report
+from shadowlane.visible import visible
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,7 @@ def _latency_doubts(report: Report) -> Iterator[str]:
     if report.compared == 0:
         yield "No request was compared, so the shadow's latency is unknown."
     elif report.latency is None:
-        bases = ", ".join(_values.visible(each.basis) for each in report.latencies)
+        bases = ", ".join(visible(each.basis) for each in report.latencies)
         yield f"No request was timed alone and warm (only: {bases}), so the shadow's percentiles are unknown."
     elif unusable := report.latency.shadow.unusable + report.latency.shadow.unmeasured:
         yield f"Of the shadow's latencies {unusable:,} are absent, NaN, infinite or negative."

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from shadowlane.aggregator import _values
 from shadowlane.aggregator._report import Report
+from shadowlane.visible import visible
 
 _CROWDED = 0.98
 _MANY_LOST = 0.01
@@ -39,13 +40,13 @@ def _of_data(report: Report) -> Iterator[str]:
         yield _instead(report)
     if len(report.versions) > 1:
         pairs = ", ".join(
-            f"{_values.visible(each.model_version) or '(none)'} against "
-            f"{_values.visible(each.shadow_version) or '(none)'} ({each.compared:,})"
+            f"{visible(each.model_version) or '(none)'} against "
+            f"{visible(each.shadow_version) or '(none)'} ({each.compared:,})"
             for each in report.versions[:5]
         )
         yield f"Several pairs of versions are taken together: {pairs}."
     if len(report.comparators) > 1:
-        rules = ", ".join(_values.visible(name) for name in report.comparators)
+        rules = ", ".join(visible(name) for name in report.comparators)
         yield f"Agreement was decided by several comparators: {rules}."
 
 
@@ -53,8 +54,8 @@ def _instead(report: Report) -> str:
     scope, known = report.scope, report.known_runs
     window = "" if scope.is_whole else " in this window"
     shown = ", ".join(
-        f"{_values.visible(each.model)} → {_values.visible(each.shadow)}"
-        + ("" if each.run == "live" else f" (run {_values.visible(each.run)})")
+        f"{visible(each.model)} → {visible(each.shadow)}"
+        + ("" if each.run == "live" else f" (run {visible(each.run)})")
         for each in known[:_KNOWN_RUNS]
     )
     more = f" and {len(known) - _KNOWN_RUNS:,} more" if len(known) > _KNOWN_RUNS else ""
@@ -65,7 +66,7 @@ def _instead(report: Report) -> str:
 def _of_latency(report: Report) -> Iterator[str]:
     for each in report.latencies:
         if each.basis != "single":
-            how = _TIMED.get(each.basis, f"timed in another way ({_values.visible(each.basis)})")
+            how = _TIMED.get(each.basis, f"timed in another way ({visible(each.basis)})")
             yield f"{_values.many(each.requests, 'request')} {how}: kept out of the percentiles."
     latency = report.latency
     if latency and latency.primary.unmeasured:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import groupby
 
-from shadowlane.aggregator import _values
 from shadowlane.aggregator._error_groups import ErrorGroup
+from shadowlane.visible import visible
 
 
 def errors_to_json(groups: Sequence[ErrorGroup]) -> str:
@@ -28,5 +28,5 @@ def errors_to_json(groups: Sequence[ErrorGroup]) -> str:
 def by_run(groups: Sequence[ErrorGroup]) -> Iterable[tuple[str, list[ErrorGroup]]]:
     """The groups of each shadow and run, under what it is called on a screen."""
     for (model, shadow, run), each in groupby(groups, lambda group: (group.model, group.shadow, group.run)):
-        names = (_values.visible(name, 128) for name in (model or "(model unknown)", shadow, run))
+        names = (visible(name, 128) for name in (model or "(model unknown)", shadow, run))
         yield "{}  →  {}   run {}".format(*names), list(each)

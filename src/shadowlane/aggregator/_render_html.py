@@ -17,6 +17,7 @@ from shadowlane.aggregator._gate import GateResult
 from shadowlane.aggregator._notes import notes
 from shadowlane.aggregator._report import DISAGREEMENT_ORDER, Report
 from shadowlane.aggregator._statistics import BINS, QUANTILE_METHOD
+from shadowlane.visible import visible
 
 _HERE = Path(__file__).parent
 
@@ -71,8 +72,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in ("count", "percent", "milliseconds", "distance", "number", "moment", "prediction", "visible"):
+    for name in ("count", "percent", "milliseconds", "distance", "number", "moment", "prediction"):
         environment.filters[name] = getattr(_values, name)
+    environment.filters["visible"] = visible
     return environment
 
 

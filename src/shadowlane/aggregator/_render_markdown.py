@@ -9,6 +9,7 @@ from shadowlane.aggregator import _values
 from shadowlane.aggregator._gate import GateResult
 from shadowlane.aggregator._notes import notes
 from shadowlane.aggregator._report import DISAGREEMENT_ORDER, Report, Segment
+from shadowlane.visible import visible
 
 VERDICTS = {
     "promote": "✅ PROMOTE",
@@ -44,7 +45,7 @@ def gate_to_markdown(result: GateResult) -> str:
 
 def escape(text: str, longest: int = 160) -> str:
     """Text from outside, with nothing left that Markdown, HTML or a forge would act on."""
-    shown = _values.visible(text, longest)
+    shown = visible(text, longest)
     return _ACTS.sub(lambda found: _WRITTEN.get(found.group(), f"\\{found.group()}"), shown)
 
 

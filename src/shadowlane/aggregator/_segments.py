@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from shadowlane.aggregator._report import SMALL_GROUP, Segment, SegmentGroup
 from shadowlane.aggregator._statistics import rate
-from shadowlane.aggregator._values import visible
 from shadowlane.errors import SettingsError
 from shadowlane.lake import COMPARISONS, OpenLake
+from shadowlane.visible import visible
 
 _GROUPS = 50
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from shadowlane.aggregator import _values
 from shadowlane.aggregator._error_groups import ErrorGroup
 from shadowlane.aggregator._report import DISAGREEMENT_ORDER, Latency, Report, Segment
+from shadowlane.visible import visible
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ASCII_BLOCKS = " .:-=+*#@"
@@ -31,7 +32,7 @@ def latencies(report: Report) -> Iterable[RenderableType]:
         ("p50", "right"), ("p95", "right"), ("p99", "right"),
     )  # fmt: skip
     for each in report.latencies:
-        basis = Text(_values.visible(each.basis, 20))
+        basis = Text(visible(each.basis, 20))
         table.add_row(basis, f"{each.requests:,}", Text("primary", "cyan"), *_percentiles(each.primary))
         table.add_row("", "", Text("shadow", "magenta"), *_percentiles(each.shadow))
     yield Text()
@@ -74,9 +75,7 @@ def labels(report: Report) -> Iterable[RenderableType]:
         return
     table = new_table("Labels", ("label", "left"), ("primary", "right"), ("shadow", "right"))
     for each in found.labels[:8]:
-        table.add_row(
-            Text(_values.visible(each.label or "(empty)", 60)), f"{each.primary:,}", f"{each.shadow:,}"
-        )
+        table.add_row(Text(visible(each.label or "(empty)", 60)), f"{each.primary:,}", f"{each.shadow:,}")
     yield Text()
     yield table
     yield Padding(Text(f"Jensen-Shannon distance {_values.distance(found.distance)}"), (0, 1))
@@ -97,11 +96,11 @@ def errors(report: Report) -> Iterable[RenderableType]:
     for stage in report.errors:
         for place, each in enumerate(stage.types):
             table.add_row(
-                Text(_values.visible(stage.stage, 12) if place == 0 else ""),
-                Text(_values.visible(each.error_type, 30)),
+                Text(visible(stage.stage, 12) if place == 0 else ""),
+                Text(visible(each.error_type, 30)),
                 f"{each.requests:,}",
                 _values.percent(each.rate) if stage.counted else "not counted",
-                Text(_values.visible(each.example, 36)),
+                Text(visible(each.example, 36)),
             )
         if stage.other_types:
             table.add_row("", "(other types)", f"{stage.other_types:,}", "", "")
@@ -123,9 +122,9 @@ def error_groups(title: str, groups: Sequence[ErrorGroup]) -> RenderableType:
     for each in groups:
         table.add_row(
             _values.count(each.requests),
-            Text(_values.visible(each.stage, 12)),
-            Text(_values.visible(each.error_type, 30)),
-            Text(_values.visible(each.message)),
+            Text(visible(each.stage, 12)),
+            Text(visible(each.error_type, 30)),
+            Text(visible(each.message)),
             f"{each.last_seen:%Y-%m-%d %H:%M}",
             f"[{each.example.partition}]@{each.example.offset}",
         )
@@ -137,7 +136,7 @@ def error_groups(title: str, groups: Sequence[ErrorGroup]) -> RenderableType:
 def segment(segment: Segment) -> RenderableType:
     """The figures by one segment."""
     table = new_table(
-        f"By {_values.visible(segment.name, 60)}",
+        f"By {visible(segment.name, 60)}",
         ("value", "left"),
         ("requests", "right"),
         ("agreement", "right"),
@@ -147,7 +146,7 @@ def segment(segment: Segment) -> RenderableType:
     for group in [*segment.groups, *([segment.other] if segment.other else [])]:
         name = "(all others)" if group is segment.other else group.value or "(none)"
         table.add_row(
-            Text(_values.visible(name, 50)),
+            Text(visible(name, 50)),
             f"{group.requests:,}",
             _values.percent(group.agreement_rate),
             _values.percent(group.error_rate),
@@ -162,9 +161,9 @@ def disagreements(report: Report, width: int) -> Iterable[RenderableType]:
         return
     rows = [
         (
-            _values.visible(each.request_id),
-            _values.visible(_values.prediction(each.primary), 40),
-            _values.visible(_values.prediction(each.shadow), 40),
+            visible(each.request_id),
+            visible(_values.prediction(each.primary), 40),
+            visible(_values.prediction(each.shadow), 40),
             _values.number(each.difference),
         )
         for each in report.largest_disagreements

@@ -1,22 +1,20 @@
-"""How values are written for people: numbers that never flatter, and text that cannot act."""
+"""How values are written for people: numbers that never flatter."""
 
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 
 from shadowlane.schemas import Prediction
+from shadowlane.visible import visible
 
 NOTHING = "—"
 _MOST_DECIMALS = 12
-_LONGEST = 160
 _WHOLE = 100.0
 _HALF = 0.5
 _SMALL = 10.0
 _TINIEST = 1e-9
-_BYTE = 0xFF
 
 
 def count(value: int | None) -> str:
@@ -101,25 +99,3 @@ def prediction(value: Prediction) -> str:
     if value.ranking is not None:
         parts.append(" > ".join(visible(item, 40) for item in value.ranking))
     return " ".join(parts) or NOTHING
-
-
-def visible(text: str, longest: int = _LONGEST) -> str:
-    """Text from outside with all that would act on a screen or page written out, and cut to a length.
-
-    Control characters move cursors and recolour terminals; some format characters turn the reading
-    direction around. Each is shown as its code.
-    """
-    cut = text if len(text) <= longest else text[: longest - 1] + "…"
-    return "".join(letter if _is_plain(letter) else _code(letter) for letter in cut)
-
-
-def _is_plain(letter: str) -> bool:
-    return letter == " " or unicodedata.category(letter)[0] not in "CZ"
-
-
-def _code(letter: str) -> str:
-    if unicodedata.category(letter) == "Zs":
-        return " "
-    code = ord(letter)
-    known = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-    return known.get(letter) or (f"\\x{code:02x}" if code <= _BYTE else f"\\u{{{code:x}}}")

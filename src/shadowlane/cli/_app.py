@@ -17,7 +17,9 @@ from shadowlane.cli import (
     _errors,
     _evidence,
     _kafka,
+    _labels,
     _lake,
+    _lake_sql,
     _replay,
     _sampling,
     _topics,
@@ -52,6 +54,8 @@ app.command("report")(_evidence.report)
 app.command("gate")(_evidence.gate)
 app.add_typer(_errors.app, name="errors")
 app.add_typer(_kafka.app, name="kafka")
+_lake.app.command("sql")(_lake_sql.sql)
+app.add_typer(_labels.app, name="labels")
 app.add_typer(_lake.app, name="lake")
 app.add_typer(_topics.app, name="topics")
 app.add_typer(_sampling.app, name="sampling")

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from shadowlane.aggregator import _values
 from shadowlane.schemas import Prediction
+from shadowlane.visible import visible
 
 _OPEN_RATE = st.floats(0, 1, exclude_min=True, exclude_max=True)
 
@@ -73,7 +74,7 @@ def test_milliseconds(value: float | None, written: str) -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_visible_text_cannot_act(text: str) -> None:
     """No control, format or line-breaking character survives, and the text is cut."""
-    shown = _values.visible(text, 50)
+    shown = visible(text, 50)
     assert all(letter == " " or unicodedata.category(letter)[0] not in "CZ" for letter in shown)
 
 
@@ -89,7 +90,7 @@ def test_visible_text_cannot_act(text: str) -> None:
 )
 def test_what_would_act_is_written_out(text: str, shown: str) -> None:
     """Escape sequences and turns of the reading direction are shown as their codes."""
-    assert _values.visible(text) == shown
+    assert visible(text) == shown
 
 
 def test_predictions_in_short() -> None:

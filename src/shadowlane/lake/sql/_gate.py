@@ -1,0 +1,119 @@
+"""Looks at a query before it runs: one statement, that only reads, and which tables it names.
+
+The engine's own parser says what a query is; nothing is guessed from its text. What is let through meets
+an engine that can reach nothing but the lake's files: this gate is the first of two, and the one that can
+say why.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+
+from shadowlane.errors import SettingsError
+
+_EXPLAIN = re.compile(r"\s*(EXPLAIN(?:\s+ANALYZE)?)\s+(.+)", re.IGNORECASE | re.DOTALL)
+_READING = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
+_TABLE_FUNCTIONS = {"generate_series", "json_each", "json_tree", "range", "repeat", "unnest"}
+# They tell of the machine, hold the engine's threads or write to its log.
+_NO_FUNCTIONS = {
+    "current_setting",
+    "getenv",
+    "json_execute_serialized_sql",
+    "pg_sleep",
+    "sleep_ms",
+    "write_log",
+}
+_ALLOWED = "SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN"
+
+
+class QueryError(SettingsError):
+    """A query cannot be run as it is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query that only reads, and the names of the tables in it."""
+
+    text: str
+    tables: frozenset[str]
+
+
+def let_through(text: str) -> Query:
+    """The query, when it may run.
+
+    Raises:
+        QueryError: it is not one statement that only reads; it says what is wrong, and where.
+    """
+    explain = _EXPLAIN.fullmatch(text)
+    tree = _parsed(text, explain.start(2) if explain else 0)
+    if not tree:
+        raise QueryError("the query is empty")
+    if len(tree) > 1:
+        raise QueryError(f"one query at a time: these are {len(tree)} statements")
+    tables = set()
+    for each in _parts(tree):
+        _check(each)
+        if each.get("type") == "BASE_TABLE":
+            tables.add(str(each.get("table_name", "")).lower())
+    return Query(text, frozenset(tables))
+
+
+def place(text: str, position: int) -> str:
+    """Where in a query something is: line and column, both from 1."""
+    lines = text[:position].split("\n")
+    return f"line {len(lines)}, column {len(lines[-1]) + 1}"
+
+
+def _parsed(text: str, start: int) -> list[dict[str, Any]]:
+    """The statements from there on, as the engine's parser understands them."""
+    if "\0" in text:
+        raise QueryError("the query holds a NUL character")
+    with duckdb.connect(":memory:") as parser:
+        try:
+            [(answer,)] = parser.execute(
+                "SELECT json_serialize_sql($query)", {"query": text[start:]}
+            ).fetchall()
+            tree = json.loads(answer)
+        except (duckdb.Error, RecursionError, UnicodeEncodeError) as error:
+            raise QueryError("the query cannot be parsed: it is too deep, or no text") from error
+    if not tree["error"]:
+        return list(tree["statements"])
+    if tree["error_type"] == "parser":
+        said = " ".join(str(tree["error_message"]).split())
+        where = f" ({place(text, start + int(tree['position']))})" if "position" in tree else ""
+        raise QueryError(f"the query cannot be parsed: {said}{where}")
+    raise QueryError(f"only queries that read are run: {_ALLOWED}")
+
+
+def _parts(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every part of it, however deep."""
+    waiting = [tree]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            yield each
+            waiting.extend(each.values())
+        elif isinstance(each, list):
+            waiting.extend(each)
+
+
+def _check(part: dict[str, Any]) -> None:
+    kind, name = str(part.get("type", "")), str(part.get("function_name", "")).lower()
+    if kind.endswith("_NODE") and kind not in _READING:
+        raise QueryError(f"only queries that read are run: {_ALLOWED}")
+    if kind == "TABLE_FUNCTION":
+        called = str(part["function"].get("function_name", "")).lower()
+        if called not in _TABLE_FUNCTIONS:
+            known = ", ".join(sorted(_TABLE_FUNCTIONS))
+            raise QueryError(
+                f"{called}() is not there in a query over the lake: it reads the tables; of functions that "
+                f"give rows there are {known}"
+            )
+    if name in _NO_FUNCTIONS:
+        raise QueryError(f"{name}() is not there in a query over the lake")

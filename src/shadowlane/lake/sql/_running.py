@@ -1,0 +1,170 @@
+"""A query as it runs: its rows a batch at a time, its end when time is up, and its errors in one sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Timer
+from typing import Any, NoReturn
+
+import duckdb
+import pyarrow as pa
+
+from shadowlane.errors import LakeError, SettingsError
+from shadowlane.lake._engine import MEMORY
+from shadowlane.lake._listing import TableFiles
+from shadowlane.lake._location import Location
+from shadowlane.lake._reader import blame
+from shadowlane.lake.sql._gate import QueryError
+from shadowlane.lake.sql._plain import plain_rows
+from shadowlane.visible import visible
+
+_MEMORY = re.compile(r"[0-9]{1,6}(\.[0-9]+)? ?[KMGT]i?B", re.IGNORECASE)
+_BATCH = 2_048
+_LONGEST = 600
+_PLACE = re.compile(r"\n\s*LINE (?P<line>\d+): (?P<text>.*)\n(?P<indent> *)(?P<mark>\^+)")
+# What the engine raises, and what its errors become on their way through Arrow.
+_ERRORS = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a query may take.
+
+    Raises:
+        SettingsError: the memory is no size, or the time is none.
+    """
+
+    memory: str = MEMORY
+    seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if not _MEMORY.fullmatch(self.memory):
+            raise SettingsError(f"memory {self.memory[:40]!r}: write a number and its unit, as 512MB or 4GB")
+        if self.seconds is not None and not self.seconds > 0:
+            raise SettingsError("a query needs more than no time")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A query's columns and, once, its rows, in values that JSON knows."""
+
+    columns: tuple[str, ...]
+    rows: Iterator[tuple[Any, ...]]
+    #: The tables that are read, each at its version; None: there is no such table yet.
+    versions: Mapping[str, int | None]
+
+
+@contextmanager
+def running(
+    location: Location,
+    connection: duckdb.DuckDBPyConnection,
+    tables: Sequence[TableFiles],
+    limits: Limits,
+) -> Iterator[Callable[[str], Answer]]:
+    """What runs a query, until its time is up or nobody reads on."""
+    is_late = Event()
+
+    def stop() -> None:
+        is_late.set()
+        connection.interrupt()
+
+    def fail(error: Exception) -> NoReturn:
+        if "nterrupted" in str(error):
+            if is_late.is_set():
+                raise LakeError(f"the query was stopped after {limits.seconds:g} s") from error
+            raise KeyboardInterrupt from error
+        _raise(error, location, connection, tables, limits)
+
+    def run(text: str) -> Answer:
+        try:
+            reader = _reader(connection.sql(text))
+        except _ERRORS as error:
+            fail(_located(error, connection, text))
+        columns = _apart(reader.schema.names)
+        return Answer(columns, _rows(reader, fail), {table.name: table.version for table in tables})
+
+    timer = Timer(limits.seconds or 0, stop)
+    timer.daemon = True
+    if limits.seconds is not None:
+        timer.start()
+    try:
+        yield run
+    finally:
+        timer.cancel()
+        connection.interrupt()
+
+
+def _reader(relation: Any) -> pa.RecordBatchReader:
+    """The rows as Arrow; what gives them has another name before DuckDB 1.4."""
+    make = getattr(relation, "to_arrow_reader", None) or relation.fetch_arrow_reader
+    return make(_BATCH)
+
+
+def _located(error: Exception, connection: duckdb.DuckDBPyConnection, text: str) -> Exception:
+    """The error with its place in the query: asked for a plan of it, the engine says that, too."""
+    try:
+        connection.execute(f"EXPLAIN {text}")
+    except duckdb.Error as again:
+        if str(again).startswith(str(error)):
+            return again
+    return error
+
+
+def _rows(reader: pa.RecordBatchReader, fail: Callable[[Exception], NoReturn]) -> Iterator[tuple[Any, ...]]:
+    while True:
+        try:
+            batch = reader.read_next_batch()
+        except StopIteration:
+            return
+        except _ERRORS as error:
+            fail(error)
+        yield from plain_rows(batch)
+
+
+def _apart(names: Sequence[str]) -> tuple[str, ...]:
+    """The columns' names, each another: JSON has no two alike."""
+    taken: list[str] = []
+    for name in names:
+        free, count = name, 0
+        while free in taken:
+            count += 1
+            free = f"{name}_{count}"
+        taken.append(free)
+    return tuple(taken)
+
+
+def _raise(
+    error: Exception,
+    location: Location,
+    connection: duckdb.DuckDBPyConnection,
+    tables: Sequence[TableFiles],
+    limits: Limits,
+) -> NoReturn:
+    text = str(error)
+    if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
+        raise LakeError(
+            f"the query takes more than {limits.memory}: give it more (--memory), or ask for less"
+        ) from error
+    if ".parquet" in text:
+        for table in tables:
+            blame(location, connection, table)
+    raise QueryError(f"the query cannot be run: {sentence(text)}") from error
+
+
+def sentence(text: str) -> str:
+    """An error of the engine in one line, with its place in the query."""
+    found = _PLACE.search(text)
+    said = text[: found.start()] if found else text
+    words = " ".join(said.split())
+    kind, _, rest = words.partition(" Error: ")
+    words = visible(rest if rest and kind.isalpha() else words, _LONGEST)
+    if found is None:
+        return words
+    start = len(found["indent"]) - len(f"LINE {found['line']}: ")
+    marked = found["text"][start : start + max(len(found["mark"]), 1)]
+    if len(marked) == 1:
+        marked = re.split(r"\s", found["text"][start:], maxsplit=1)[0]
+    return f"{words} (line {found['line']}, at {visible(marked, 60)})"
