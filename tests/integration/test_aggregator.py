@@ -396,6 +396,6 @@ def test_the_groups_offsets_are_but_a_hint(
     def stubborn(*given: Any, **config: Any) -> Any:
         return Stubborn(make_consumer(*given, **config))
 
-    monkeypatch.setattr("shadowlane.aggregator._aggregate.make_consumer", stubborn)
+    monkeypatch.setattr("shadowlane.aggregator._membership.make_consumer", stubborn)
     send(1)
     assert land(settings, lake) == {"ledger": 1}

@@ -6,7 +6,7 @@ Landing is in `_aggregate.py`, top to bottom; reading in `_load.py`, `_report.py
 from shadowlane.errors import MissingExtraError
 
 try:
-    from shadowlane.aggregator._aggregate import AggregatorPlan, run_aggregator
+    from shadowlane.aggregator._aggregate import run_aggregator
     from shadowlane.aggregator._checks import Check
     from shadowlane.aggregator._error_groups import (
         ErrorFilter,
@@ -15,7 +15,8 @@ try:
         errors_in_topic,
     )
     from shadowlane.aggregator._gate import GateResult, decide
-    from shadowlane.aggregator._gathering import Landings
+    from shadowlane.aggregator._landings import Landings
+    from shadowlane.aggregator._plan import AggregatorPlan
     from shadowlane.aggregator._policy import Policy
     from shadowlane.aggregator._read_report import read_report
     from shadowlane.aggregator._render_errors import errors_to_json

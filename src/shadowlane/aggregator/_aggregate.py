@@ -2,55 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Event as Flag
 
-from confluent_kafka import Consumer, IsolationLevel, Message, TopicCollection, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import Consumer, Message, TopicPartition
 
-from shadowlane.aggregator._gathering import FlushRule, Gathering, Key, Landings
+from shadowlane.aggregator._ends import Goal, find_ends, identify
+from shadowlane.aggregator._gathering import Gathering
+from shadowlane.aggregator._landings import Landings
+from shadowlane.aggregator._membership import join
+from shadowlane.aggregator._outage import Outage
+from shadowlane.aggregator._plan import AggregatorPlan
+from shadowlane.aggregator._share import Share
+from shadowlane.aggregator._standing import ROUND_SECONDS, Standing
 from shadowlane.aggregator._stream import Stream
-from shadowlane.errors import LakeError
-from shadowlane.kafka import TopicNames, close_consumer, make_admin, make_consumer, mapped, require_topics
-from shadowlane.lake import COMPARISONS, ERRORS, LABELS, LEDGER, REQUESTS, EventTable, Lake, Location
+from shadowlane.errors import LakeError, LakeUnavailableError
+from shadowlane.health import Health, answering
+from shadowlane.kafka import TopicNames, close_consumer, mapped, require_topics
+from shadowlane.lake import Lake, Location
+from shadowlane.process import rare_collections
 from shadowlane.settings import KafkaSettings
 
-_GROUP = "shadowlane.aggregator"
 _BATCH = 5_000
 _POLL_SECONDS = 0.1
-_TIMEOUT = 30.0
-_POSITIVE = 2**63 - 1
-
-# Each of these is a promise: where to start is the lake's to say, never the group's or a reset's.
-_CONSUMER = {
-    "auto.offset.reset": "error",
-    "enable.partition.eof": True,
-    "partition.assignment.strategy": "range",
-    "session.timeout.ms": 10_000,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class AggregatorPlan:
-    """Where to land, how much to gather before a commit, and whether to end when all is landed.
-
-    `accept_gaps` goes on where Kafka no longer holds what the lake has yet to land, rather than stop.
-    `archive_requests` lands the requests too, so that windows older than Kafka's retention can be replayed.
-    """
-
-    lake: Lake
-    flush_rows: int = 50_000
-    flush_seconds: float = 5.0
-    until_caught_up: bool = False
-    accept_gaps: bool = False
-    flush_bytes: int = 64 * 2**20
-    archive_requests: bool = False
-
-    @property
-    def flush_rule(self) -> FlushRule:
-        """When to commit."""
-        return FlushRule(self.flush_rows, self.flush_bytes, self.flush_seconds)
 
 
 def run_aggregator(
@@ -59,34 +34,66 @@ def run_aggregator(
     *,
     stop: Flag,
     tick: Callable[[Landings], None] = lambda _landings: None,
+    health: Health | None = None,
 ) -> Landings:
     """Land what the topics hold until told to stop, or until all that was there at the start is landed.
 
+    A lake that cannot be written for now is waited for; one that cannot be opened at the start is not.
+
     Raises:
-        LakeError: the lake cannot be written or is another topic's, or Kafka no longer holds what it lacks.
+        LakeUnavailableError: the lake cannot be opened, or not be written for as long as the plan waits.
+        LakeError: the lake is another topic's, or Kafka no longer holds what it lacks.
     """
-    names = TopicNames(kafka.topic_prefix)
-    specs = _topics(names) | ({names.requests: REQUESTS} if plan.archive_requests else {})
-    _check_lake(plan.lake)
-    require_topics(kafka, list(specs), stop)
-    streams = {topic: Stream(plan.lake, topic, spec) for topic, spec in specs.items()}
-    _identify(kafka, streams)
-    ends = _ends(kafka, list(streams)) if plan.until_caught_up else None
-    consumer = make_consumer(kafka, names.prefix + _GROUP, **_CONSUMER)
-    gathering = Gathering(consumer, streams, plan.flush_rule, ends=ends, accept_gaps=plan.accept_gaps)
-    try:
-        _start(consumer, gathering, list(streams), ends)
-        while not stop.is_set():
-            tick(gathering.landings)
-            gathering.take(_consume(consumer))
-            if gathering.due or gathering.caught_up:
-                gathering.flush()
-                if gathering.caught_up:  # still: a flush that another writer forestalled reads afresh
-                    break
-        gathering.flush(last=True)
-    finally:
-        close_consumer(consumer)
-    return gathering.landings
+    standing = Standing(Landings())
+    standing.pulse.expect(ROUND_SECONDS)
+    with answering(health, lambda: standing.view):
+        tables = plan.tables(TopicNames(kafka.topic_prefix))
+        _check_lake(plan.lake)
+        require_topics(kafka, list(tables), stop)
+        streams = {topic: Stream(plan.lake, topic, spec, standing.landings) for topic, spec in tables.items()}
+        identify(kafka, streams)
+        goal = Goal(find_ends(kafka, list(streams))) if plan.until_caught_up else None
+        with _joined(kafka, plan) as consumer, rare_collections():
+            share = Share(consumer, streams, standing.landings, accept_gaps=plan.accept_gaps)
+            gathering = Gathering(share, streams, plan.flush_rule, standing.landings)
+            _start(consumer, share, gathering, list(streams), goal)
+            _run(plan, consumer, share, gathering, standing, goal, stop, tick)
+    return standing.landings
+
+
+def _run(
+    plan: AggregatorPlan,
+    consumer: Consumer,
+    share: Share,
+    gathering: Gathering,
+    standing: Standing,
+    goal: Goal | None,
+    stop: Flag,
+    tick: Callable[[Landings], None],
+) -> None:
+    """The loop. What was consumed before partitions came or went is sorted out before they are read on."""
+    outage = Outage(standing.landings, plan.patience)
+    while not stop.is_set():
+        tick(standing.landings)
+        standing.pulse.expect(ROUND_SECONDS)
+        try:
+            gathering.take(_consume(consumer))  # while nothing can land, too: it keeps us in the group
+            if not outage.waiting:
+                share.find()
+                caught_up = goal is not None and goal.reached_by(share.reached)
+                if gathering.due or caught_up or outage.tried_for(plan.flush_seconds):
+                    gathering.flush(last=outage.error is not None)
+                    outage.end()
+                    # Still: a flush that another writer forestalled is read afresh.
+                    if goal is not None and goal.reached_by(share.reached):
+                        break
+        except LakeUnavailableError as error:
+            gathering.forget()  # whether it landed after all, the lake says when it is back
+            share.hold()
+            outage.fail(error)
+        standing.update(share, gathering.waiting, outage, goal)
+    standing.stopping = True
+    gathering.flush(last=True)
 
 
 def _check_lake(lake: Lake) -> None:
@@ -96,51 +103,32 @@ def _check_lake(lake: Lake) -> None:
         raise LakeError(f"lake {folder}: a folder is needed, and this is none")
 
 
-def _topics(names: TopicNames) -> dict[str, EventTable]:
-    return {
-        names.comparisons: COMPARISONS,
-        names.errors: ERRORS,
-        names.labels: LABELS,
-        names.ledger: LEDGER,
-    }
-
-
-def _identify(kafka: KafkaSettings, streams: Mapping[str, Stream]) -> None:
-    """Have each stream check that this is the topic which it knows; old brokers give topics no id."""
-    admin = make_admin(kafka)
-    with mapped("looking for the ids of the topics"):
-        answers = admin.describe_topics(TopicCollection(list(streams)), request_timeout=_TIMEOUT)
-        ids = {topic: answer.result().topic_id for topic, answer in answers.items()}
-    for topic, topic_id in ids.items():
-        # Of the id's 128 random bits, as many as the version of a Delta transaction holds.
-        number = topic_id.get_most_significant_bits() & _POSITIVE
-        if number:
-            streams[topic].identify(number)
-
-
-def _ends(kafka: KafkaSettings, topics: Sequence[str]) -> dict[Key, int]:
-    """Where each partition's log ends now, open transactions included."""
-    admin = make_admin(kafka)
-    with mapped("looking for the ends of the topics"):
-        found = admin.list_topics(timeout=_TIMEOUT).topics
-        latest = {
-            TopicPartition(topic, partition): OffsetSpec.latest()  # type: ignore[no-untyped-call]
-            for topic in topics
-            for partition in (found[topic].partitions if topic in found else ())
-        }
-        answers = admin.list_offsets(latest, isolation_level=IsolationLevel.READ_UNCOMMITTED)
-        return {(each.topic, each.partition): answer.result().offset for each, answer in answers.items()}
+@contextmanager
+def _joined(kafka: KafkaSettings, plan: AggregatorPlan) -> Iterator[Consumer]:
+    consumer = join(kafka, plan.group_protocol)
+    try:
+        yield consumer
+    finally:
+        close_consumer(consumer)
 
 
 def _start(
-    consumer: Consumer, gathering: Gathering, topics: list[str], ends: Mapping[Key, int] | None
+    consumer: Consumer, share: Share, gathering: Gathering, topics: list[str], goal: Goal | None
 ) -> None:
     """Share the partitions with the group; to catch up, read each one, whoever else does so too."""
+
+    def take(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        share.add(partitions)
+
+    def give_back(_consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        gathering.forget()
+        share.remove(partitions)
+
     with mapped("subscribing"):
-        if ends is None:
-            consumer.subscribe(topics, on_assign=gathering.assign, on_revoke=gathering.revoke)
+        if goal is None:
+            consumer.subscribe(topics, on_assign=take, on_revoke=give_back)
         else:
-            gathering.assign(consumer, [TopicPartition(*key) for key in ends])
+            share.add([TopicPartition(*key) for key in goal.ends])
 
 
 def _consume(consumer: Consumer) -> list[Message]:

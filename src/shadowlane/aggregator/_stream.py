@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from time import monotonic, time
 
 import pyarrow as pa
 
 from shadowlane.aggregator._gathered import Gathered
 from shadowlane.aggregator._landing import land
+from shadowlane.aggregator._landings import Landings
 from shadowlane.errors import LakeError
 from shadowlane.lake import DEAD_LETTERS, EventTable, Lake, LakeTable, TakenOverError
 from shadowlane.schemas.columns import ColumnCodec
@@ -19,9 +21,10 @@ log = logging.getLogger(__name__)
 class Stream:
     """One topic, its table, and the table of what could not be read."""
 
-    def __init__(self, lake: Lake, topic: str, spec: EventTable) -> None:
+    def __init__(self, lake: Lake, topic: str, spec: EventTable, landings: Landings | None = None) -> None:
         self.topic = topic
         self.spec = spec
+        self._landings = landings or Landings()
         self._lake = lake
         self._codec = ColumnCodec(spec.event)
         self._table = LakeTable(lake, spec)
@@ -69,7 +72,10 @@ class Stream:
         landed = land(self.spec, self._codec, messages)
         if landed.dead_letters.num_rows:
             self._bury(landed.dead_letters, positions)
+        began = monotonic()
         self._table.append(landed.rows, positions)
+        self._landings.time(self.spec.name, monotonic() - began, time())
+        self._landings.add(self.spec.name, landed.rows.num_rows, messages.size)
         return int(landed.rows.num_rows)
 
     def _bury(self, letters: pa.Table, positions: Mapping[str, int]) -> None:
@@ -88,6 +94,7 @@ class Stream:
         # After a crash between the two commits these positions are ahead: never move them back.
         ahead = {app_id: offset for app_id, offset in positions.items() if offset > kept[app_id]}
         self._dead_letters.append(letters.filter(pa.array(fresh)), ahead)
+        self._landings.dead_letters[self.spec.name] += sum(fresh)
 
     def _app_id(self, partition: int) -> str:
         return f"{self.topic}-{partition}"

@@ -1,21 +1,20 @@
-"""Options about what the outside may ask a worker."""
+"""Options about what the outside may ask a long-running command."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from shadowlane.replay_worker import Health
+from shadowlane.health import Health
 
 _PANEL = "Seen from outside"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthOptions:
-    """Where a worker, or a fleet, answers over HTTP."""
+    """Where a worker, a fleet or an aggregator answers over HTTP."""
 
     health_port: Annotated[
         int | None,
@@ -38,6 +37,4 @@ class HealthOptions:
 
     def value(self) -> Health | None:
         """Where; None: nowhere."""
-        from shadowlane.replay_worker import Health  # noqa: PLC0415 - its packages come with an extra
-
         return None if self.health_port is None else Health(self.health_port, self.health_host)

@@ -1,0 +1,141 @@
+"""Which partitions are ours, and how far each was read; where each starts is the lake's to say.
+
+The group's callbacks only note what came and went: what is new stands paused, adrift, until the loop has
+asked the lake, which may fail, and be asked again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+
+from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
+
+from shadowlane.aggregator._landings import Landings
+from shadowlane.aggregator._stream import Stream
+from shadowlane.errors import LakeError
+from shadowlane.kafka import mapped
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, int]
+
+UNREAD = -1
+_TIMEOUT = 30.0
+
+
+class Share:
+    """The partitions that this aggregator reads."""
+
+    def __init__(
+        self, consumer: Consumer, streams: Mapping[str, Stream], landings: Landings, *, accept_gaps: bool
+    ) -> None:
+        self._consumer = consumer
+        self._streams = streams
+        self._landings = landings
+        self._accept_gaps = accept_gaps
+        self._adrift: set[Key] = set()
+        #: The next offset of each partition that is being read.
+        self.reached: dict[Key, int] = {}
+        #: Whether the group has let us in; with more members than partitions, for none of them.
+        self.joined = False
+
+    def add(self, partitions: list[TopicPartition]) -> None:
+        """These are ours; nothing of them is read before `find`."""
+        self.joined = True
+        for each in partitions:
+            each.offset = OFFSET_END  # never read from there: it only asks nobody where to start
+        self._adrift |= {(each.topic, each.partition) for each in partitions}
+        with mapped("taking partitions"):
+            self._consumer.incremental_assign(partitions)
+            self._consumer.pause(partitions)
+
+    def remove(self, partitions: list[TopicPartition]) -> None:
+        """These are another's; what was read of the rest and has not landed is read again."""
+        self.hold(pause=False)
+        self._adrift -= {(each.topic, each.partition) for each in partitions}
+
+    def hold(self, topic: str | None = None, *, pause: bool = True) -> None:
+        """Read nothing more, of this topic or of all, before `find`."""
+        held = [key for key in self.reached if topic in (None, key[0])]
+        for key in held:
+            del self.reached[key]
+        self._adrift.update(held)
+        if pause:
+            with mapped("pausing"):
+                self._consumer.pause([TopicPartition(*key) for key in held])
+
+    def find(self) -> None:
+        """Go to where the lake says that each partition was left."""
+        for key in sorted(self._adrift):
+            resumed = self._streams[key[0]].resume(key[1])
+            self._go(key, UNREAD if resumed is None else resumed)
+        self._adrift.clear()
+
+    def skip(self, gaps: Iterable[Key]) -> None:
+        """Go on after what Kafka does not hold any more."""
+        for key in gaps:
+            if key in self.reached:
+                self._go(key, self._after_gap(key))
+
+    def moves(self, topic: str) -> dict[int, int]:
+        """The partitions that were read further than the lake knows, and how far."""
+        position = self._streams[topic].position
+        return {
+            partition: offset
+            for (name, partition), offset in self.reached.items()
+            if name == topic and offset > position(partition)
+        }
+
+    def landed(self, key: Key) -> int:
+        """The next offset that is to land, as the lake said."""
+        return self._streams[key[0]].position(key[1])
+
+    def hint(self, topic: str, moves: Mapping[int, int]) -> None:
+        """Commit to the group too, so that its lag tells the truth; nothing resumes from there."""
+        offsets = [TopicPartition(topic, partition, offset) for partition, offset in moves.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as failure:
+            log.debug("the group's offsets stay where they were: %s", failure)
+
+    def ends(self) -> dict[Key, int]:
+        """Where the log of each partition that we read ends, as far as the client knows."""
+        found = {}
+        for key in self.reached:
+            with mapped("looking for the end of a partition"):
+                edges = self._consumer.get_watermark_offsets(TopicPartition(*key), cached=True)
+            if edges is not None and edges[1] >= 0:
+                found[key] = edges[1]
+        return found
+
+    def _go(self, key: Key, reached: int) -> None:
+        """A partition that met a gap cannot seek any more; one that is given anew can always be read."""
+        here = TopicPartition(*key, OFFSET_BEGINNING if reached == UNREAD else reached)
+        with mapped("going to where the lake is"):
+            self._consumer.incremental_unassign([here])
+            self._consumer.incremental_assign([here])
+            self._consumer.resume([here])
+        self.reached[key] = reached
+
+    def _after_gap(self, key: Key) -> int:
+        """The log's start, where going on there was allowed; what lay before it is gone."""
+        wanted = self.reached[key]
+        with mapped("looking for the start of a partition"):
+            start, end = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=_TIMEOUT)
+        place = f"{key[0]}[{key[1]}]"
+        if wanted > end:
+            raise LakeError(
+                f"{place} ends at offset {end}, before offset {wanted} where the lake goes on: the topic "
+                "was deleted and made anew, or lost data. Land it in a new lake folder (--lake)"
+            )
+        if wanted < start and not self._accept_gaps:
+            raise LakeError(
+                f"Kafka does not hold what the lake has yet to land: {place} starts at offset {start}, "
+                f"{start - wanted} after where the lake goes on; its retention passed by unread messages. "
+                "To go on without them, pass --accept-gaps"
+            )
+        if wanted < start:
+            log.warning("%s: skipped %d offsets that Kafka no longer holds", place, start - wanted)
+            self._landings.skipped[self._streams[key[0]].spec.name] += start - wanted
+        return max(wanted, start)

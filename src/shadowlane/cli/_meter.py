@@ -1,0 +1,45 @@
+"""How far something is that takes its time: a bar in a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import replace
+from typing import Self
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from shadowlane import logs
+
+_LINE_SECONDS = 5.0
+
+
+class Meter:
+    """Shown on stderr while the block runs."""
+
+    def __init__(self, at_first: str) -> None:
+        console = Console(stderr=True)
+        self._live = console.is_terminal
+        columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
+        self._bar = Progress(*columns, console=console, disable=not self._live)
+        self._task = self._bar.add_task(at_first, total=None)
+        self._said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._live and logs.current().level == logging.INFO:  # lines would run into the bar
+            logs.configure(replace(logs.current(), level=logging.WARNING))
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def follow(self, done: int, total: int, words: str, line: str = "") -> None:
+        """How far it is, in words beside the bar, and in a line of its own where there is no bar."""
+        if self._live:
+            self._bar.update(self._task, total=max(1, total), completed=done, description=words)
+        elif time.monotonic() - self._said >= _LINE_SECONDS:
+            self._said = time.monotonic()
+            typer.echo(line or f"{words}: {done:,} of {total:,}", err=True)
