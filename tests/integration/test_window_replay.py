@@ -26,8 +26,9 @@ from shadowlane.errors import FencedError, ModelError, SettingsError
 from shadowlane.kafka import KafkaSettings, TopicNames, make_admin, make_consumer, make_producer
 from shadowlane.replay_worker import Isolation, ModelSource, Target, WorkerPlan, run_worker
 from shadowlane.replay_worker.window import How, Progress, Speed, Summary, Window, estimate_replay, run_replay
+from shadowlane.replay_worker.window._bounded import Share
 from shadowlane.replay_worker.window._slices import Slice
-from shadowlane.replay_worker.window._source import Share, WindowSource
+from shadowlane.replay_worker.window._source import WindowSource
 from shadowlane.schemas import Codec, ProductionRequest, ShadowComparison, ShadowError
 from tests_support import request
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Self
 
@@ -20,9 +22,8 @@ from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._isolation_options import IsolationOptions
 from shadowlane.cli._model_options import ModelOptions
-from shadowlane.cli._options import BootstrapServers, Config, Form, settings
+from shadowlane.cli._options import BootstrapServers, Config, Form, Lake, settings
 from shadowlane.cli._shadow import ShadowOptions
-from shadowlane.errors import SettingsError
 from shadowlane.process import stopped_by_signals
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 _LINE_SECONDS = 5.0
 _WINDOW = "The window"
+_HINT = "the lake's archive may hold what Kafka has deleted: --source lake, with another --run"
+_MOST_DAYS = 14
+_MOMENT = timedelta(microseconds=1)
 
 
 class Source(StrEnum):
@@ -38,6 +42,7 @@ class Source(StrEnum):
 
     kafka = "kafka"
     lake = "lake"
+    auto = "auto"
 
 
 @with_options(
@@ -90,7 +95,13 @@ def replay(
         ),
     ] = "10m",
     source: Annotated[
-        Source, typer.Option(help="Where the requests are read.", rich_help_panel=_WINDOW)
+        Source,
+        typer.Option(
+            help="Where the requests are read: in Kafka; in the lake's archive (shadowlane aggregate "
+            "--archive-requests), which holds older ones; or there only if Kafka no longer holds them all "
+            "(auto).",
+            rich_help_panel=_WINDOW,
+        ),
     ] = Source.kafka,
     speed: Annotated[
         str,
@@ -104,6 +115,7 @@ def replay(
     ] = False,
     form: Annotated[Form, typer.Option("--format", help="How the result is printed.")] = Form.table,
     bootstrap_servers: BootstrapServers = None,
+    lake: Lake = None,
     config: Config = None,
 ) -> None:
     """Replay the requests of a window on the shadow, as a run of its own; live work is not touched.
@@ -112,26 +124,28 @@ def replay(
 
     Exit code: 0 done, 130 interrupted, 2 wrong usage, 1 anything else.
 
-    Example: shadowlane replay --model fraud --shadow boosting-2 --load python:models:predict --from -7d
+    Examples:
+    shadowlane replay --model fraud --shadow boosting-2 --load python:models:predict --from -7d
+
+    shadowlane replay --model fraud --shadow boosting-2 --load python:models:predict --from -90d --source lake
     """
     from shadowlane.replay_worker import window as it  # noqa: PLC0415 - its packages come with an extra
 
-    if source is Source.lake:
-        raise SettingsError("the lake has no requests table yet: replay from Kafka (--source kafka)")
-    asked = it.Window.parse(start, end)
-    how = it.How(it.Speed.parse(speed), processes, it.parse_duration(margin))
+    chosen, asked = settings(bootstrap_servers, lake, config), it.Window.parse(start, end)
+    how = it.How(
+        it.Speed.parse(speed), processes, it.parse_duration(margin), source=source.value, lake=chosen.lake
+    )
     plan = comparing.applied_to(shadow.plan(run or asked.run, fetching.applied_to(loading.source())), config)
     plan = replace(plan, isolation=isolation.value())
     plan = replace(plan, primary=primary.source(), control=control.value(primary.source()))
-    kafka = settings(bootstrap_servers, config=config).kafka
     _say_zone(asked)
     with stopped_by_signals() as stop:
         if dry_run:
-            estimate = it.estimate_replay(plan, asked, kafka, how, stop=stop)
+            estimate = it.estimate_replay(plan, asked, chosen.kafka, how, stop=stop)
             _print(estimate.to_dict(), _estimated(estimate), form)
             return
         with _Meter(Console(stderr=True)) as meter:
-            summary = it.run_replay(plan, asked, kafka, how, stop=stop, follow=meter.follow)
+            summary = it.run_replay(plan, asked, chosen.kafka, how, stop=stop, follow=meter.follow)
     _print(summary.to_dict(), _summed_up(summary), form)
     if stop.is_set() and not summary.finished:
         raise typer.Exit(_INTERRUPTED)
@@ -188,18 +202,21 @@ def _summed_up(summary: it.Summary) -> list[tuple[str, str]]:
     progress, counts = summary.progress, summary.progress.counts
     again = "the same command goes on" if progress.done < progress.total else "nothing of it is there yet"
     state = "done already" if summary.already else "done" if summary.finished else f"not done: {again}"
-    rate = f" at {progress.rate:,.0f} messages/s"
+    rate = f" at {progress.rate:,.0f} {'messages' if summary.record.lake is None else 'requests'}/s"
+    beside = f"{counts.others:,} requests of other models, {counts.outside:,} of other times"
     errors = ", ".join(f"{stage} {count:,}" for stage, count in sorted(counts.errors.items()))
     return [
         ("run", f"{summary.target.run}: {state}"),
         *_window(summary.target.model, summary.target.shadow, summary.record),
         *(("clipped", each) for each in summary.clipped),
+        *([("hint", _HINT)] if summary.is_cut else []),
+        *_days(summary.record, summary.days),
         (
             "requests",
             f"{counts.requests:,}: {counts.compared:,} compared, {counts.errors.total():,} errors"
             + (f" ({errors})" if errors else ""),
         ),
-        ("beside", f"{counts.others:,} requests of other models, {counts.outside:,} of other times"),
+        *([("beside", beside)] if summary.record.lake is None else []),
         *([("lost", f"{counts.lost:,} offsets that Kafka deleted unread")] if counts.lost else []),
         *([("time", it.span(progress.seconds) + rate)] if progress.seconds else []),
         ("next", summary.next_command),
@@ -210,6 +227,7 @@ def _estimated(estimate: it.Estimate) -> list[tuple[str, str]]:
     from shadowlane.replay_worker import window as it  # noqa: PLC0415 - its packages come with an extra
 
     sample, seconds, size = estimate.sample, estimate.seconds, estimate.bytes
+    from_kafka = estimate.record.lake is None
     known = "" if sample.asked else " (no request in the sample)"
     took = f"; in the sample {sample.seconds / sample.asked * 1000:.3g} ms a request" if sample.asked else ""
     each = f"; in the sample {sample.bytes / sample.compared:,.0f} bytes each" if sample.compared else ""
@@ -217,11 +235,29 @@ def _estimated(estimate: it.Estimate) -> list[tuple[str, str]]:
         ("run", f"{estimate.target.run}: a dry run, nothing was written"),
         *_window(estimate.target.model, estimate.target.shadow, estimate.record),
         *(("clipped", text) for text in estimate.clipped),
-        ("messages", f"{estimate.messages:,} at most, of all models"),
+        *_days(estimate.record, estimate.days),
+        ("messages", f"{estimate.messages:,}" + (" at most, of all models" if from_kafka else "")),
         ("requests", f"about {estimate.requests:,}; {sample}"),
         ("time", ("unknown" if seconds is None else f"about {it.span(seconds)}") + known + took),
         ("storage", ("unknown" if size is None else f"about {size / 1e6:,.1f} MB in Kafka") + known + each),
     ]
+
+
+def _days(record: it.Record, days: Mapping[date, int]) -> list[tuple[str, str]]:
+    """What the lake holds of each day of the window, those without a request too."""
+    times = record.times
+    there = sorted(days)
+    first = times.start.date() if times.start else (there[0] if there else None)
+    last = (times.end - _MOMENT).date() if times.end else (there[-1] if there else None)
+    if record.lake is None or not days or first is None or last is None:
+        return []
+    each = [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    said = [f"{day} {days.get(day, 0):,}" for day in each]
+    if len(said) > _MOST_DAYS:
+        none = [str(day) for day in each if day not in days]
+        said = [f"{sum(day in days for day in each)} of {len(each)} days hold requests"]
+        said += [f"none on {', '.join(none[:_MOST_DAYS])}{' …' * (len(none) > _MOST_DAYS)}"] if none else []
+    return [("by day", ", ".join(said))]
 
 
 def _window(model: str, shadow: str, record: it.Record) -> list[tuple[str, str]]:

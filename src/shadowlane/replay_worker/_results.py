@@ -173,8 +173,8 @@ def comparison_columns(compared: Compared, who: Who, keep: KeepFeatures) -> pa.R
         "shadow_version": _repeat(who.target.shadow_version, rows),
         "run": _repeat(who.target.run, rows),
         "source_topic": _topics(source),
-        "source_partition": numbers(np.array(list(map(Message.partition, source)), np.int32)),
-        "source_offset": numbers(np.array(list(map(Message.offset, source)), np.int64)),
+        "source_partition": numbers(np.array([each.partition() for each in source], np.int32)),
+        "source_offset": numbers(np.array([each.offset() for each in source], np.int64)),
         "primary_prediction": requests.column("prediction"),
         "primary_source": _primary_source(requests),
         "shadow_prediction": answers.column("prediction"),
@@ -268,7 +268,7 @@ def _trace(context: pa.MapArray) -> pa.StringArray:
 
 
 def _topics(source: Sequence[Message]) -> pa.Array:
-    topics = [topic or "" for topic in map(Message.topic, source)]
+    topics = [each.topic() or "" for each in source]
     same = topics.count(topics[0]) == len(topics)
     return _repeat(topics[0], len(topics)) if same else pa.array(topics, pa.string())
 

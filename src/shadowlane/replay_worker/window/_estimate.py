@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import date
 from threading import Event as Flag
 from time import monotonic
 from typing import Any
@@ -13,12 +14,14 @@ from confluent_kafka import Message
 from shadowlane.kafka import TopicNames
 from shadowlane.replay_worker._plan import Target, WorkerPlan
 from shadowlane.replay_worker._replay import Outcome, Replay, open_replay
+from shadowlane.replay_worker.window._how import How
 from shadowlane.replay_worker.window._progress import progress
 from shadowlane.replay_worker.window._record import Position, Record
-from shadowlane.replay_worker.window._run import How, opened, settle, without_group
+from shadowlane.replay_worker.window._run import opened, settle, without_group
 from shadowlane.replay_worker.window._slices import Slice, Topic
 from shadowlane.replay_worker.window._speed import Speed
-from shadowlane.replay_worker.window._summary import clipped, scope_of
+from shadowlane.replay_worker.window._summary import by_day, clipped, scope_of
+from shadowlane.replay_worker.window._supply import Supply
 from shadowlane.replay_worker.window._times import Window
 from shadowlane.settings import KafkaSettings
 
@@ -60,6 +63,8 @@ class Estimate:
     sample: Sample
     clipped: Sequence[str]
     how: How
+    #: Requests that the lake holds of each day; known of a new run.
+    days: Mapping[date, int] = field(default_factory=dict)
 
     @property
     def requests(self) -> int:
@@ -91,6 +96,7 @@ class Estimate:
             "dry_run": True,
             **scope_of(self.target, self.record),
             "clipped": list(self.clipped),
+            **by_day(self.days),
             "messages": self.messages,
             "requests": self.requests,
             "seconds": None if self.seconds is None else round(self.seconds, 1),
@@ -119,14 +125,19 @@ def estimate_replay(
     """
     how, kafka = how or How(), without_group(kafka)
     with opened(plan, kafka, stop) as (topic, store):
-        record, reached = settle(plan, window, how, topic, store)
+        supply = Supply(plan, how, topic)
+        record, reached, days = settle(plan, window, how, store, supply, topic.partitions())
         now = progress(record.slices, reached)
-        messages = _look(topic, record.slices, reached)
+        if record.lake is None:
+            messages = _look(topic, record.slices, reached)
+        else:
+            record = supply.readable(record)
+            messages = supply.sample(record, reached, _SAMPLE, _LOOKS)
     sample = Sample()
     with open_replay(replace(plan, window=record.times), TopicNames(), "dry-run", stop.wait) as replay:
         if messages:
             sample = _try(replay, messages)
-    return Estimate(plan.target, record, now.total - now.done, sample, clipped(window, record), how)
+    return Estimate(plan.target, record, now.total - now.done, sample, clipped(window, record), how, days)
 
 
 def _look(topic: Topic, slices: Sequence[Slice], reached: Mapping[int, Position]) -> list[Message]:

@@ -15,7 +15,8 @@ _MINUTE, _HOUR = 60, 3600
 class Progress:
     """How far all partitions are together."""
 
-    #: Offsets, as the window's ends were settled; not each of them need hold a message.
+    #: Offsets, as the window's ends were settled; not each of them need hold a message. Of an archive:
+    #: requests.
     total: int
     done: int
     counts: Counts
@@ -55,11 +56,14 @@ class Progress:
 def progress(
     slices: Sequence[Slice], reached: Mapping[int, Position], seconds: float = 0.0, before: int = 0
 ) -> Progress:
-    """From the partitions' positions."""
+    """From the partitions' positions; the archive knows how many requests there are, Kafka only offsets."""
+    counts = sum((each.counts for each in reached.values()), Counts())
+    archived = [each.archived.rows for each in slices if each.archived is not None]
+    read = sum(min(reached[each.partition].offset, each.end) - each.start for each in slices)
     return Progress(
-        total=sum(each.size for each in slices),
-        done=sum(min(reached[each.partition].offset, each.end) - each.start for each in slices),
-        counts=sum((each.counts for each in reached.values()), Counts()),
+        total=sum(archived) if archived else sum(each.size for each in slices),
+        done=counts.requests if archived else read,
+        counts=counts,
         seconds=seconds,
         before=before,
     )

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
@@ -22,7 +22,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_r
 from shadowlane.errors import BrokerUnreachableError, SettingsError
 from shadowlane.kafka import make_consumer, mapped
 from shadowlane.replay_worker._plan import TimeRange, WorkerPlan
-from shadowlane.replay_worker.window._slices import Slice
+from shadowlane.replay_worker.window._slices import Archived, Slice
 from shadowlane.replay_worker.window._times import Window
 from shadowlane.settings import KafkaSettings
 
@@ -85,6 +85,14 @@ Positions = Mapping[int, Position]
 
 
 @dataclass(frozen=True, slots=True)
+class LakeVersion:
+    """Which lake a run reads, by a fingerprint of its place, and which version of the archive."""
+
+    lake: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What a run covers: the window as given, and as it was settled at the first start."""
 
@@ -97,21 +105,30 @@ class Record:
     source: str
     #: How many workers there were at the last start: the next one ends what these may have left open.
     processes: int
+    #: The archive that it reads; None: it reads Kafka.
+    lake: LakeVersion | None = None
 
     @classmethod
     def settle(
-        cls, plan: WorkerPlan, window: Window, slices: Sequence[Slice], processes: int, now: datetime
+        cls,
+        plan: WorkerPlan,
+        window: Window,
+        slices: Sequence[Slice],
+        processes: int,
+        now: datetime,
+        lake: LakeVersion | None = None,
     ) -> Self:
         """A new run's."""
         texts = (window.start.text, window.end.text)
-        return cls(*texts, window.times, now, tuple(slices), fingerprint(plan), processes)
+        model = fingerprint(plan.source.uri)
+        return cls(*texts, window.times, now, tuple(slices), model, processes, lake)
 
     def objection(self, plan: WorkerPlan, window: Window) -> str | None:
         """Why this is not the same work, if it is not: what the run covers, and what to do."""
         run, another = plan.target.run, "choose another name for this one with --run"
         if (self.start, self.end) != (window.start.text, window.end.text):
             return f"run {run!r} covers {self.start} to {self.end}, not {window}: {another}"
-        if self.source != fingerprint(plan):
+        if self.source != fingerprint(plan.source.uri):
             return f"run {run!r} was begun with a model of another URI: {another}"
         return None
 
@@ -125,9 +142,9 @@ class Record:
         return all(positions[each.partition].offset >= each.end for each in self.slices)
 
 
-def fingerprint(plan: WorkerPlan) -> str:
-    """Which model it is, without saying it."""
-    return hashlib.sha256(plan.source.uri.encode()).hexdigest()[:16]
+def fingerprint(place: str) -> str:
+    """Which model or lake it is, without saying where."""
+    return hashlib.sha256(place.encode()).hexdigest()[:16]
 
 
 class RunStore:
@@ -169,7 +186,9 @@ class RunStore:
             "processes": record.processes,
             "partitions": len(record.slices),
         }
-        own = [common | {"start": each.start, "deleted": each.deleted_before} for each in record.slices]
+        if record.lake is not None:
+            common |= {"lake": record.lake.lake, "version": record.lake.version}
+        own = [common | _own(each) for each in record.slices]
         offsets = [
             self._offset(each.partition, each.end, json.dumps(values))
             for each, values in zip(record.slices, own, strict=True)
@@ -240,9 +259,20 @@ def positions(committed: Iterable[TopicPartition], starts: Mapping[int, int]) ->
     }
 
 
+def _own(each: Slice) -> dict[str, Any]:
+    """What is a slice's own, beside its partition and end."""
+    own = {"start": each.start, "deleted": each.deleted_before}
+    return own if each.archived is None else own | {"archived": astuple(each.archived)}
+
+
+def _slice(place: TopicPartition, value: Mapping[str, Any]) -> Slice:
+    archived = Archived(*value["archived"]) if "archived" in value else None
+    return Slice(place.partition, value["start"], place.offset, value["deleted"], archived)
+
+
 def _record(found: Sequence[tuple[TopicPartition, Mapping[str, Any]]]) -> Record:
     first = found[0][1]
-    slices = [Slice(each.partition, value["start"], each.offset, value["deleted"]) for each, value in found]
+    slices = [_slice(each, value) for each, value in found]
     return Record(
         start=first["from"],
         end=first["to"],
@@ -251,6 +281,7 @@ def _record(found: Sequence[tuple[TopicPartition, Mapping[str, Any]]]) -> Record
         slices=tuple(sorted(slices, key=lambda each: each.partition)),
         source=first["model"],
         processes=first["processes"],
+        lake=LakeVersion(first["lake"], first["version"]) if "lake" in first else None,
     )
 
 

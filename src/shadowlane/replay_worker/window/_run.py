@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from functools import partial
 from threading import Event as Flag
 from time import monotonic
@@ -16,38 +16,28 @@ from shadowlane.kafka import TopicNames, require_topics
 from shadowlane.process import Heartbeat
 from shadowlane.replay_worker._outbox import Outbox
 from shadowlane.replay_worker._plan import WorkerPlan
+from shadowlane.replay_worker.window._bounded import Held, Share, transactional_id
+from shadowlane.replay_worker.window._how import How
 from shadowlane.replay_worker.window._progress import Progress, progress
 from shadowlane.replay_worker.window._record import Position, Record, RunStore
-from shadowlane.replay_worker.window._slices import Slice, Topic, resolve
-from shadowlane.replay_worker.window._source import Share, transactional_id
-from shadowlane.replay_worker.window._speed import Speed
+from shadowlane.replay_worker.window._slices import Slice, Topic
 from shadowlane.replay_worker.window._summary import Summary, clipped
+from shadowlane.replay_worker.window._supply import Supply
 from shadowlane.replay_worker.window._times import Window
 from shadowlane.replay_worker.window._workers import Reached, replay_share, replay_shares
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-MARGIN = timedelta(minutes=10)
 _OF_GROUPS = {"auto.offset.reset", "group.protocol", "group.instance.id", "partition.assignment.strategy"}
 Follow = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """How a window is replayed."""
-
-    speed: Speed = field(default_factory=Speed)
-    processes: int = 1
-    #: So much later than their event time requests may come to Kafka.
-    margin: timedelta = MARGIN
 
 
 def run_replay(
     plan: WorkerPlan,
     window: Window,
     kafka: KafkaSettings,
-    how: How = How(),
+    how: How = How(),  # noqa: B008 - frozen
     *,
     stop: Flag,
     follow: Follow = lambda _: None,
@@ -61,18 +51,22 @@ def run_replay(
     """
     kafka = without_group(kafka)
     with opened(plan, kafka, stop) as (topic, store):
-        record, reached = settle(plan, window, how, topic, store, partial(_end_what_is_open, plan, kafka))
+        end_what_is_open = partial(_end_what_is_open, plan, kafka)
+        supply = Supply(plan, how, topic)
+        record, reached, days = settle(plan, window, how, store, supply, topic.partitions(), end_what_is_open)
         is_done, follower = record.is_done(reached), _Follower(record, reached, follow)
         already = is_done and follower.progress.total > 0
         # Of a window that begins in the future nothing is kept: later there will be something in it.
         if not is_done and not record.is_ahead:
+            record = supply.readable(record)
             store.write(replace(record, processes=how.processes))
-            shares = _shares(record, reached, how, topic)
+            shares = _shares(record, reached, how, supply)
             _work(replace(plan, window=record.times), kafka, shares, stop, follower)
             if record.is_done(follower.reached):
                 store.finish(record, follower.reached)
         is_done = record.is_done(follower.reached) and not record.is_ahead
-        return Summary(plan.target, record, follower.progress, clipped(window, record), is_done, already)
+        said = clipped(window, record)
+        return Summary(plan.target, record, follower.progress, said, is_done, already, days)
 
 
 def without_group(kafka: KafkaSettings) -> KafkaSettings:
@@ -97,24 +91,28 @@ def settle(
     plan: WorkerPlan,
     window: Window,
     how: How,
-    topic: Topic,
     store: RunStore,
+    supply: Supply,
+    partitions: Sequence[int],
     end_what_is_open: Callable[[int], None] = lambda _processes: None,
-) -> tuple[Record, dict[int, Position]]:
-    """What the run covers, and how far it is; a record under which nothing was replayed does not bind."""
-    record = store.read(plan.target.run, topic.partitions())
+) -> tuple[Record, dict[int, Position], Mapping[date, int]]:
+    """What the run covers, how far it is, and how many requests of each day the lake has, for a new one.
+
+    A record under which nothing was replayed does not bind.
+    """
+    record = store.read(plan.target.run, partitions)
     if record is not None:
-        objection = record.objection(plan, window)
+        objection = record.objection(plan, window) or supply.objection(record)
         if objection and store.has_begun(record):  # before anybody is disturbed who is at it
             raise SettingsError(objection)
         end_what_is_open(record.processes)
         if store.has_begun(record):
             if objection:
                 raise SettingsError(objection)
-            return record, store.positions(record)
-    now = datetime.now(UTC)
-    record = Record.settle(plan, window, resolve(topic, window, how.margin), how.processes, now)
-    return record, {each.partition: Position(each.start) for each in record.slices}
+            return record, store.positions(record), {}
+    found = supply.settle(window)
+    record = Record.settle(plan, window, found.slices, how.processes, datetime.now(UTC), found.lake)
+    return record, {each.partition: Position(each.start) for each in record.slices}, found.days
 
 
 def _end_what_is_open(plan: WorkerPlan, kafka: KafkaSettings, processes: int) -> None:
@@ -124,14 +122,15 @@ def _end_what_is_open(plan: WorkerPlan, kafka: KafkaSettings, processes: int) ->
         Outbox(kafka, transactional_id(group, number)).close()
 
 
-def _shares(record: Record, reached: Mapping[int, Position], how: How, topic: Topic) -> list[Share]:
+def _shares(record: Record, reached: Mapping[int, Position], how: How, supply: Supply) -> list[Share]:
     """What is left, in parts of about the same size."""
     left = {each: each.end - reached[each.partition].offset for each in record.slices}
     rest = sorted((each for each in record.slices if left[each] > 0), key=lambda each: -left[each])
     parts: list[list[Slice]] = [[] for _ in range(min(how.processes, len(rest)))]
     for each in rest:
         min(parts, key=lambda part: sum(map(left.__getitem__, part))).append(each)
-    origin = _origin(topic, rest, reached) if how.speed.kind == "original" else 0
+    origin = supply.origin(record, rest, reached) if how.speed.kind == "original" else 0
+    held = None if record.lake is None else Held(how.lake, record.lake.version)
     total = sum(left.values())
     return [
         Share(
@@ -139,15 +138,10 @@ def _shares(record: Record, reached: Mapping[int, Position], how: How, topic: To
             tuple(part),
             how.speed.share(sum(map(left.__getitem__, part)) / total),
             origin,
+            held,
         )
         for number, part in enumerate(parts)
     ]
-
-
-def _origin(topic: Topic, slices: Sequence[Slice], reached: Mapping[int, Position]) -> int:
-    """The time of the first message that is left."""
-    found = [topic.peek(each.partition, reached[each.partition].offset, 1) for each in slices]
-    return min((messages[0].timestamp()[1] for messages in found if messages), default=0)
 
 
 def _work(

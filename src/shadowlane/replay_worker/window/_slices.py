@@ -28,6 +28,20 @@ _LOOK_AT = 100
 
 
 @dataclass(frozen=True, slots=True)
+class Archived:
+    """What the lake's archive holds of a slice."""
+
+    #: Requests of the model and the window.
+    rows: int
+    #: Offsets between them that are in no table: dropped before they landed, or never a message.
+    holes: int = 0
+    #: Messages between them that nobody could read.
+    unread: int = 0
+    #: Messages of the window's time, as Kafka tells it, that had not landed.
+    behind: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Slice:
     """What is read of a partition: from `start` up to, and without, `end`."""
 
@@ -36,6 +50,8 @@ class Slice:
     end: int
     #: Deleted already, of what was asked for: before this time (milliseconds), or all (-1). None: nothing.
     deleted_before: int | None = None
+    #: Where it is read from the lake.
+    archived: Archived | None = None
 
     @property
     def size(self) -> int:

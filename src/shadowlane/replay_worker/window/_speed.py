@@ -123,6 +123,10 @@ class Schedule(Generic[Held]):
         """Which of these hold little again."""
         return {each for each in among if len(self._waiting.get(each, ())) <= _AHEAD_NO_MORE}
 
+    def __len__(self) -> int:
+        """How many are held back."""
+        return sum(map(len, self._waiting.values()))
+
     @property
     def partitions(self) -> set[int]:
         """Of which something is held back."""

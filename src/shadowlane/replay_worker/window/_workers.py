@@ -24,8 +24,9 @@ from shadowlane.replay_worker._plan import WorkerPlan
 from shadowlane.replay_worker._replay import open_replay
 from shadowlane.replay_worker._tally import Tally
 from shadowlane.replay_worker._worker import run_loop
+from shadowlane.replay_worker.window._bounded import Bounded, Share, transactional_id
 from shadowlane.replay_worker.window._record import Position
-from shadowlane.replay_worker.window._source import Share, WindowSource, transactional_id
+from shadowlane.replay_worker.window._source import WindowSource
 from shadowlane.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ def replay_share(plan: WorkerPlan, kafka: KafkaSettings, share: Share, stop: Fla
     with open_replay(plan, topics, worker_id, stop.wait) as replay, rare_collections():
         # First: this ends what an earlier process may have left open, and so settles where it got to.
         outbox = Outbox(kafka, transactional_id(group, share.number))
-        source = WindowSource(share, kafka, group, topics.requests, stop)
+        source = _source(plan, kafka, share, stop)
 
         def tick(tally: Tally) -> None:
             nonlocal said
@@ -67,6 +68,17 @@ def replay_share(plan: WorkerPlan, kafka: KafkaSettings, share: Share, stop: Fla
 
         run_loop(plan, source, replay, outbox, stop, tick)
         say(source.reached)
+
+
+def _source(plan: WorkerPlan, kafka: KafkaSettings, share: Share, stop: Flag) -> Bounded:
+    """What the share is read from."""
+    topics = TopicNames(kafka.topic_prefix)
+    place = (share, kafka, topics.prefix + plan.target.group, topics.requests, stop)
+    if share.held is None:
+        return WindowSource(*place)
+    from shadowlane.replay_worker.window._lake_source import LakeSource  # noqa: PLC0415 - the lake's extra
+
+    return LakeSource(*place, plan)
 
 
 def replay_shares(
