@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -16,7 +17,7 @@ from shadowlane.aggregator.labels._jsonl import JsonLinesReader
 from shadowlane.aggregator.labels._landing import LabelLanding, landed_already
 from shadowlane.aggregator.labels._mapping import LabelMapping
 from shadowlane.aggregator.labels._parquet import ParquetReader
-from shadowlane.aggregator.labels._records import Fault, Reader, Tick
+from shadowlane.aggregator.labels._records import Fault, Reader
 from shadowlane.aggregator.labels._spool import Spool
 from shadowlane.errors import LabelFileError
 from shadowlane.lake import Lake
@@ -112,9 +113,8 @@ class _Prepared:
 
 def _prepare(plan: ImportPlan, folder: Path, follow: Follow) -> _Prepared:
     with opened(plan.file, folder) as file:
-        follow("reading", 0, file.size)
         digest = plan.mapping.digest(file.sha256())
-        reader = _reader(file, plan.mapping, lambda done, whole: follow("checking", done, whole))
+        reader = _reader(file, plan.mapping, follow)
         checker = Checker(plan.mapping, plan.mapping.resolve(reader.there, file.name), file.name)
         spool = Spool(folder / "checked.parquet", plan.commit_rows)
         for records in reader.read(checker.columns, checker.bad):
@@ -126,14 +126,15 @@ def _prepare(plan: ImportPlan, folder: Path, follow: Follow) -> _Prepared:
     return _Prepared(file.name, reader.place, digest, checker, spool, folder)
 
 
-def _reader(file: LabelFile, mapping: LabelMapping, tick: Tick) -> Reader:
+def _reader(file: LabelFile, mapping: LabelMapping, follow: Follow) -> Reader:
+    in_bytes = partial(follow, "bytes checked")
     match file.format():
         case "parquet":
-            return ParquetReader(file, tick)
+            return ParquetReader(file, partial(follow, "rows checked"))
         case "jsonl":
-            return JsonLinesReader(file, tick)
+            return JsonLinesReader(file, in_bytes)
         case _:
-            return CsvReader(file, mapping.delimiter, tick)
+            return CsvReader(file, mapping.delimiter, in_bytes)
 
 
 def _complaint(name: str, place: str, checker: Checker) -> str:
@@ -192,5 +193,5 @@ def _land_groups(plan: ImportPlan, prepared: _Prepared, stop: Event, follow: Fol
                 break
             landed += landing.land(rows)
             seen += rows.num_rows
-            follow("landing", seen, prepared.spool.rows)
+            follow("rows landed", seen, prepared.spool.rows)
     return landed, seen
