@@ -7,12 +7,10 @@ a loss of power leaves a file, and one that lost whole lines: their rows would b
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from shadowlane.errors import DamagedLakeError
-from shadowlane.lake._parts import sha256_of
 from shadowlane.lake._store import Store
 
 _AT_ONCE = 16
@@ -37,18 +35,25 @@ def check_commits(store: Store, uri: str, version: int) -> None:
 
 
 def is_whole(content: bytes) -> bool:
-    """Whether a commit says what was done, and one that landed rows, as ours do, how far it read."""
+    """Whether a commit says what was done and, if it is ours, how far it read or what it replaced."""
     try:
         actions = [json.loads(line) for line in content.splitlines() if line.strip()]
     except ValueError:
         return False
     said = {name for action in actions for name in action}
-    return bool(said) and (not _landed(actions) or "txn" in said)
+    return bool(said) and ("txn" in said or not any(map(_is_ours, actions)))
 
 
-def _landed(actions: Sequence[dict[str, Any]]) -> bool:
-    writes = any(action.get("commitInfo", {}).get("operation") == "WRITE" for action in actions)
-    return writes and any(sha256_of(action["add"]["path"]) for action in actions if "add" in action)
+def _is_ours(action: dict[str, Any]) -> bool:
+    """Whether this begins a commit of rows or of care, which ends with a transaction's id.
+
+    What the same library writes by itself has metrics.
+    """
+    info = action.get("commitInfo", {})
+    engine = str(info.get("engineInfo", ""))
+    return (
+        info.get("operation") == "WRITE" and engine.startswith("delta-rs") and "operationMetrics" not in info
+    )
 
 
 def _checkpoint(store: Store) -> int:
