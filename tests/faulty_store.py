@@ -1,8 +1,14 @@
-"""A proxy before an object store, which passes requests on and does what a test asks with some of them."""
+"""A proxy before an object store, which passes requests on and does what a test asks with some of them.
+
+It also fills two gaps of stand-ins: S3 behind it answers Google's clients, and Azure's emulator lists from
+where it was asked to.
+"""
 
 from __future__ import annotations
 
 import http.client
+import math
+import re
 import socket
 import struct
 from collections.abc import Callable, Iterator
@@ -12,6 +18,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from urllib.parse import parse_qs, urlsplit
 
+#: An S3 that keeps no accounts only wants to see that somebody signed.
+_SOMEBODY = (
+    "AWS4-HMAC-SHA256 Credential=google/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
+)
 _NOT_PASSED_ON = ("connection", "transfer-encoding", "date", "server", "content-length")
 
 
@@ -109,7 +119,7 @@ class FaultyStore:
 
     @contextmanager
     def doing(
-        self, deed: Deed, matches: Matcher = lambda _: True, times: float = float("inf")
+        self, deed: Deed, matches: Matcher = lambda _: True, times: float = math.inf
     ) -> Iterator[_Rule]:
         """Do this with requests that match, so many times at most, for as long as the block lasts."""
         rule = _Rule(matches, deed, times)
@@ -148,6 +158,7 @@ class FaultyStore:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128
     store: FaultyStore
     behind: tuple[str, int]
 
@@ -158,6 +169,12 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
+
+    def __getattr__(self, name: str) -> Callable[[], None]:
+        """Every method alike."""
+        if name.startswith("do_"):
+            return self._pass
+        raise AttributeError(name)
 
     def _pass(self) -> None:
         request = Request(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
@@ -181,10 +198,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _ask(self, request: Request, body: bytes, dropped: str) -> tuple[int, list[tuple[str, str]], bytes]:
         behind = http.client.HTTPConnection(*self.server.behind, timeout=60)
         headers = {name: value for name, value in request.headers.items() if name != dropped}
+        if not headers.get("authorization", "").startswith(("AWS4", "SharedKey")):
+            headers["authorization"] = _SOMEBODY
+        if headers.pop("x-goog-if-generation-match", None) == "0":
+            headers["if-none-match"] = "*"
         try:
             behind.request(request.method, request.target, body or None, headers)
             answer = behind.getresponse()
-            return answer.status, answer.getheaders(), answer.read()
+            return answer.status, answer.getheaders(), _from(request, answer.read())
         finally:
             behind.close()
 
@@ -211,7 +232,17 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Nothing: the books are kept elsewhere."""
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass
+
+def _from(request: Request, body: bytes) -> bytes:
+    """A list of Azure's from where it was asked to begin, as its emulator does not do it yet."""
+    start = parse_qs(urlsplit(request.target).query).get("startFrom")
+    if start is None:
+        return body
+
+    def kept(blob: re.Match[bytes]) -> bytes:
+        return blob[0] if blob[1].decode() >= start[0] else b""
+
+    return re.sub(rb"<Blob><Name>(.*?)</Name>.*?</Blob>", kept, body, flags=re.DOTALL)
 
 
 @contextmanager

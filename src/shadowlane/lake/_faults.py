@@ -12,7 +12,9 @@ _STATUS = re.compile(r"status code:? ?(\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>|\"(?:reason|error)\": ?\"(\w{1,60})\"")
 _BODY = re.compile(r"<(\?xml|Error|html|!DOCTYPE).*", re.IGNORECASE)
 _INSTANCE_METADATA = ("169.254.", "metadata.google.internal")
-_LONGEST = 300
+_TRANSPORT = re.compile(r"Generic \w+ error|HTTP error|error sending request|timed out|onnection")
+_THROTTLED = ("429", "503")
+_LONGEST = 400
 
 _ADVICE = {
     "301": "the bucket is in another region: say which (AWS_REGION, or region in [lake_options])",
@@ -25,27 +27,33 @@ _ADVICE = {
 
 def to_lake_error(error: BaseException, doing: str, location: Location) -> LakeError:
     """An error of a store or of Delta as ours: one that may pass by itself, or one that needs somebody."""
-    text = explain(error, location)
-    start = f"cannot {doing} the lake {location}"
+    text, status = _one_line(error), _status(error)
+    start, said = f"cannot {doing} {location}", explain(error, location)
     if any(host in text for host in _INSTANCE_METADATA):
         return LakeError(f"{start}: no credentials were found in the environment or in [lake_options]")
-    status = _status(error)
     if status in _ADVICE:
-        return LakeError(f"{start}: {_ADVICE[status]}; it said: {text}")
-    return LakeUnavailableError(f"{start} for now: {text}")
+        return LakeError(f"{start}: {_ADVICE[status]}; it said: {said}")
+    if status or _TRANSPORT.search(text):
+        reason = "throttled" if status in _THROTTLED else "away"
+        return LakeUnavailableError(f"{start} for now: {said}", reason=reason)
+    return LakeError(f"{start}: {said}")
 
 
 def explain(error: BaseException, location: Location) -> str:
     """What went wrong, without colours, pages of XML and secrets."""
-    text = " ".join(_DECORATION.sub(" ", str(error)).split())
+    text = _one_line(error)
     code = _CODE.search(text)
-    text = _BODY.sub(f"({code[1] or code[2]})" if code else "", text)
-    return location.scrub(text)[:_LONGEST].strip()
+    start = f"{code[1] or code[2]}: " if code else ""
+    return location.scrub(start + _BODY.sub("", text))[:_LONGEST].strip()
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(_DECORATION.sub(" ", str(error)).split())
 
 
 def _status(error: BaseException) -> str | None:
-    """The store's answer, where it was one that trying again does not change."""
-    found = _STATUS.search(" ".join(_DECORATION.sub(" ", str(error)).split()))
+    """The store's answer in HTTP's numbers, where it gave one."""
+    found = _STATUS.search(_one_line(error))
     if found:
         return found[1]
     if isinstance(error, FileNotFoundError):

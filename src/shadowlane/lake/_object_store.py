@@ -9,10 +9,9 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from functools import cache
 from posixpath import commonpath, dirname
-from typing import Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import obstore
-from obstore import ReadableFile
 from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.fsspec import FsspecStore
 from obstore.store import from_url
@@ -21,6 +20,9 @@ from shadowlane.errors import LakeError
 from shadowlane.lake._faults import to_lake_error
 from shadowlane.lake._location import Location
 from shadowlane.lake._store import Entry
+
+if TYPE_CHECKING:
+    from obstore import ReadableFile
 
 _PREFIXES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_STORAGE_"}
 _NOT_OURS = {"AWS_S3_ALLOW_UNSAFE_RENAME"}
@@ -66,8 +68,8 @@ class ObjectStore:
     def measure(self, paths: Sequence[str]) -> Callable[[str], int | None]:
         """How long each of these is, by one list of the folder that holds them all."""
         found = self.walk(commonpath(map(dirname, paths))) if paths else ()
-        sizes = {each.path: each.size for each in found}
-        return lambda path: sizes.get(path)
+        sizes: dict[str, int | None] = {each.path: each.size for each in found}
+        return sizes.get
 
     def open(self, path: str) -> BinaryIO:
         """An object's bytes: a small one in one request, a large one in parts, as they are read."""
