@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from shadowlane.errors import LakeError
 from shadowlane.lake._parts import _ROW_GROUP, _SOUGHT, _stats, _texts
 from shadowlane.lake._tables import TableSpec
 from shadowlane.lake.care._spool import Rows, Spool
@@ -46,12 +47,19 @@ class Merged:
 
 
 def merge(spool: Spool, schema: pa.Schema, spec: TableSpec, path: Path) -> Merged:
-    """Write all rows as one file."""
+    """Write all rows as one file.
+
+    Raises:
+        LakeError: there is no room for it, or another engine's rows do not fit the table's columns.
+    """
     keys = spool.keys
     order = pc.sort_indices(keys, [(name, "ascending") for name in spec.sorted_by]).to_numpy()
-    with pq.ParquetWriter(path, schema, **_layout(schema, spec)) as writer:
-        for rows in _slices(spool, order.astype(np.int64)):
-            writer.write_table(rows, row_group_size=_ROW_GROUP)
+    try:
+        with pq.ParquetWriter(path, schema, **_layout(schema, spec)) as writer:
+            for rows in _slices(spool, order.astype(np.int64)):
+                writer.write_table(rows, row_group_size=_ROW_GROUP)
+    except (pa.ArrowException, OSError) as error:
+        raise LakeError(f"table {spec.name}: its files cannot be joined: {error}") from error
     pa.default_memory_pool().release_unused()
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()

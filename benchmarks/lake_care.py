@@ -1,0 +1,134 @@
+"""What compaction gains: a lake of thousands of small commits, opened and reported on before and after.
+
+Each commit is one that an aggregator makes, of a few comparisons and its position. Then the same lake is
+compacted, and opened and reported on again. Memory is the most that the whole process ever took.
+
+    python benchmarks/lake_care.py [--commits 10000] [--rows 50] [--days 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from deltalake import DeltaTable
+
+from shadowlane.aggregator import Scope, read_report
+from shadowlane.lake import COMPARISONS, LakeTable, open_lake
+from shadowlane.lake.care import CompactionPlan, compact
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+SCOPE = Scope("fraud", "boosting-2")
+RANDOM = np.random.default_rng(0)
+APP = "shadow-comparisons-0"
+
+
+def comparisons(first: int, count: int, seconds: float) -> pa.Table:
+    """So many comparisons from a number on, each so long after the one before."""
+    numbers = np.arange(first, first + count)
+    times = [START + timedelta(seconds=seconds * int(number)) for number in numbers]
+    scores = RANDOM.random(count)
+    given = {
+        "request_id": [f"{number:032x}" for number in numbers],
+        "event_time": times,
+        "model_version": ["7"] * count,
+        "shadow": ["boosting-2"] * count,
+        "run": ["live"] * count,
+        "source_topic": ["production-requests"] * count,
+        "source_partition": [0] * count,
+        "source_offset": numbers,
+        "segments": [[("country", "DE")]] * count,
+        "primary_score": scores,
+        "shadow_score": scores + 0.01,
+        "agreement": [True] * count,
+        "difference": [0.01] * count,
+        "primary_latency_ms": RANDOM.random(count) * 10,
+        "shadow_latency_ms": RANDOM.random(count) * 10,
+        "latency_basis": ["single"] * count,
+        "landed_partition": [0] * count,
+        "landed_offset": numbers,
+        "model": ["fraud"] * count,
+        "date": [moment.date() for moment in times],
+    }
+    columns = [pa.array(given.get(each.name, [None] * count), each.type) for each in COMPARISONS.schema]
+    return pa.Table.from_arrays(columns, schema=COMPARISONS.schema)
+
+
+def fill(lake: Path, commits: int, rows: int, days: int) -> None:
+    """Commit so often."""
+    table = LakeTable(lake, COMPARISONS)
+    table.resume(APP)
+    seconds = days * 86_400 / (commits * rows)
+    for number in range(commits):
+        first = number * rows
+        table.append(comparisons(first, rows, seconds), {APP: first + rows})
+
+
+def opened(lake: Path) -> None:
+    """As each report opens it."""
+    with open_lake(lake, SCOPE, [COMPARISONS]):
+        pass
+
+
+def best(what: Callable[[], object], rounds: int = 3) -> float:
+    """The shortest of some tries, in seconds."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        what()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def state(name: str, lake: Path) -> None:
+    """Print how the lake stands."""
+    uri = str(lake / "comparisons")
+    table = DeltaTable(uri)
+    size = sum(pa.table(table.get_add_actions()).column("size_bytes").to_pylist())
+    entries = list((lake / "comparisons" / "_delta_log").iterdir())
+    logged = sum(each.stat().st_size for each in entries)
+    read_log, read_all = best(lambda: DeltaTable(uri)), best(lambda: opened(lake))
+    reported = best(lambda: read_report(lake, SCOPE), 1)
+    print(
+        f"{name:>16}: {len(table.file_uris()):>6,} files {size / 1e6:>7.1f} MB "
+        f"({size / table.count():.0f} bytes a comparison); log {len(entries):,} entries "
+        f"{logged / 1e6:.1f} MB; log read {read_log:.2f} s, lake opened {read_all:.2f} s, "
+        f"report {reported:.2f} s",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Fill, look, compact, look."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--commits", type=int, default=10_000)
+    parser.add_argument("--rows", type=int, default=50)
+    parser.add_argument("--days", type=int, default=2)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        lake = Path(folder, "lake")
+        start = time.perf_counter()
+        fill(lake, given.commits, given.rows, given.days)
+        print(f"{given.commits:,} commits in {time.perf_counter() - start:.0f} s", flush=True)
+        state("before", lake)
+        start, cpu = time.perf_counter(), time.process_time()
+        (done,) = compact(CompactionPlan(lake))
+        took, cpu = time.perf_counter() - start, time.process_time() - cpu
+        print(
+            f"{'compaction':>16}: {done.joined:,} files into {done.into} in {took:.1f} s, {cpu:.1f} s of CPU"
+        )
+        state("after", lake)
+        again = best(lambda: compact(CompactionPlan(lake)), 1)
+        print(f"{'again':>16}: nothing left to join, {again:.2f} s")
+    print(f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB at most")
+
+
+if __name__ == "__main__":
+    main()
