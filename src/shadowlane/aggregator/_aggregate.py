@@ -8,7 +8,7 @@ from threading import Event as Flag
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
-from shadowlane.aggregator._ends import Goal, find_ends, identify
+from shadowlane.aggregator._ends import Goal, Identities, find_ends
 from shadowlane.aggregator._gathering import Gathering
 from shadowlane.aggregator._landings import Landings
 from shadowlane.aggregator._membership import join
@@ -51,11 +51,11 @@ def run_aggregator(
         _check_lake(plan.lake)
         require_topics(kafka, list(tables), stop)
         streams = {topic: Stream(plan.lake, topic, spec, standing.landings) for topic, spec in tables.items()}
-        identify(kafka, streams)
+        identities = Identities(kafka, streams)
         goal = Goal(find_ends(kafka, list(streams))) if plan.until_caught_up else None
         with _joined(kafka, plan) as consumer, rare_collections():
             share = Share(consumer, streams, standing.landings, accept_gaps=plan.accept_gaps)
-            gathering = Gathering(share, streams, plan.flush_rule, standing.landings)
+            gathering = Gathering(share, streams, plan.flush_rule, standing.landings, identities)
             _start(consumer, share, gathering, list(streams), goal)
             _run(plan, consumer, share, gathering, standing, goal, stop, tick)
     return standing.landings
@@ -82,8 +82,8 @@ def _run(
                 share.find()
                 caught_up = goal is not None and goal.reached_by(share.reached)
                 if gathering.due or caught_up or outage.tried_for(plan.flush_seconds):
-                    gathering.flush(last=outage.error is not None)
-                    outage.end()
+                    if gathering.flush(last=outage.error is not None) or share.read_up:
+                        outage.end()
                     # Still: a flush that another writer forestalled is read afresh.
                     if goal is not None and goal.reached_by(share.reached):
                         break

@@ -1,18 +1,25 @@
-"""What Kafka says of the topics before any of them is read: which they are, and where they end."""
+"""What Kafka says of the topics: which they are, and where they ended before any of them was read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future
 
-from confluent_kafka import IsolationLevel, TopicCollection, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import IsolationLevel, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]
+    OffsetSpec,
+    TopicDescription,
+)
 
 from shadowlane.aggregator._share import UNREAD, Key
 from shadowlane.aggregator._stream import Stream
 from shadowlane.kafka import make_admin, mapped
 from shadowlane.settings import KafkaSettings
 
-_TIMEOUT = 30.0
+log = logging.getLogger(__name__)
+
+_TIMEOUT, _SHORT_TIMEOUT = 30.0, 3.0
 _POSITIVE = 2**63 - 1
 
 
@@ -39,17 +46,48 @@ class Goal:
         return done, total
 
 
-def identify(kafka: KafkaSettings, streams: Mapping[str, Stream]) -> None:
-    """Have each stream check that this is the topic which it knows; old brokers give topics no id."""
-    admin = make_admin(kafka)
-    with mapped("looking for the ids of the topics"):
-        answers = admin.describe_topics(TopicCollection(list(streams)), request_timeout=_TIMEOUT)
-        ids = {topic: answer.result().topic_id for topic, answer in answers.items()}
-    for topic, topic_id in ids.items():
-        # Of the id's 128 random bits, as many as the version of a Delta transaction holds.
-        number = topic_id.get_most_significant_bits() & _POSITIVE
-        if number:
-            streams[topic].identify(number)
+class Identities:
+    """Which topics these are: each stream checks that it is the one which it knows.
+
+    Old brokers give topics no id.
+    """
+
+    def __init__(self, kafka: KafkaSettings, streams: Mapping[str, Stream]) -> None:
+        self._admin = make_admin(kafka)
+        self._streams = streams
+        self._known: dict[str, int] = {}
+        with mapped("looking for the ids of the topics"):
+            for topic, answer in self._look(_TIMEOUT):
+                self._known[topic] = _number(answer.result())
+        for topic, number in self._known.items():
+            if number:
+                streams[topic].identify(number)
+
+    def check(self) -> None:
+        """See that no topic was made anew. To be asked once something was read, before it is committed.
+
+        One that by now has more messages than the lake has landed of the other would be read on as if
+        nothing had happened (tried: the client says nothing). Where Kafka does not answer, or the topic
+        is gone, nothing was read of another.
+        """
+        for topic, answer in self._look(_SHORT_TIMEOUT):
+            try:
+                number = _number(answer.result())
+            except KafkaException as failure:
+                log.debug("whether %s is the topic that it was cannot be seen now: %s", topic, failure)
+                continue
+            if number != self._known[topic]:
+                raise self._streams[topic].another_topic()
+
+    def _look(self, timeout: float) -> Iterable[tuple[str, Future[TopicDescription]]]:
+        topics = TopicCollection(list(self._streams))
+        return self._admin.describe_topics(topics, request_timeout=timeout).items()
+
+
+def _number(topic: TopicDescription) -> int:
+    """Of the id's 128 random bits, as many as the version of a Delta transaction holds."""
+    bits = topic.topic_id.get_most_significant_bits()  # type: ignore[attr-defined]
+    return int(bits & _POSITIVE)
 
 
 def find_ends(kafka: KafkaSettings, topics: Sequence[str]) -> dict[Key, int]:

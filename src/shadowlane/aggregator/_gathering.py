@@ -9,6 +9,7 @@ from time import monotonic
 
 from confluent_kafka import KafkaError, Message
 
+from shadowlane.aggregator._ends import Identities
 from shadowlane.aggregator._gathered import Gathered
 from shadowlane.aggregator._landings import Landings
 from shadowlane.aggregator._plan import FlushRule
@@ -26,12 +27,18 @@ class Gathering:
     """Gathers messages, and lands them a topic at a time."""
 
     def __init__(
-        self, share: Share, streams: Mapping[str, Stream], rule: FlushRule, landings: Landings
+        self,
+        share: Share,
+        streams: Mapping[str, Stream],
+        rule: FlushRule,
+        landings: Landings,
+        identities: Identities,
     ) -> None:
         self._share = share
         self._streams = streams
         self._rule = rule
         self._landings = landings
+        self._identities = identities
         self._settled = monotonic()
         self._clear()
 
@@ -60,20 +67,27 @@ class Gathering:
         old = self._count > 0 and now - self._since >= rule.seconds
         return full or old or now - self._settled >= _SETTLE_SECONDS
 
-    def flush(self, *, last: bool = False) -> None:
+    def flush(self, *, last: bool = False) -> bool:
         """Land what was gathered, a topic at a time; where another took over, read afresh.
 
         Positions that only markers moved ride along; alone they are worth a commit only now and then,
         so that the log's start does not pass them by in a topic that has gone quiet.
+
+        Returns:
+            Whether anything was committed.
         """
         settle = last or monotonic() - self._settled >= _SETTLE_SECONDS
+        landed = False
+        if self._count or settle:
+            self._identities.check()
         for topic in self._streams:
             messages, moves = self._messages.get(topic, Gathered(topic)), self._share.moves(topic)
             if messages or (moves and settle):
-                self._land(topic, messages, moves)
+                landed |= self._land(topic, messages, moves)
         self._clear()
         if settle:
             self._settled = monotonic()
+        return landed
 
     def forget(self) -> None:
         """Let go of what has not landed: it is read again, by us or by whoever gets its partition."""
@@ -86,7 +100,7 @@ class Gathering:
         """The partitions of which something was read and has not landed."""
         return frozenset(self._waiting)
 
-    def _land(self, topic: str, messages: Gathered, moves: Mapping[int, int]) -> None:
+    def _land(self, topic: str, messages: Gathered, moves: Mapping[int, int]) -> bool:
         stream = self._streams[topic]
         try:
             stream.land(messages, moves)
@@ -94,9 +108,12 @@ class Gathering:
             log.warning("%s; reading again from where the lake is now", lost)
             self._landings.reread[stream.spec.name] += len(messages)
             self._share.hold(topic)
+            landed = False
         else:
             self._share.hint(topic, moves)
+            landed = True
         self._messages.pop(topic, None)
+        return landed
 
     def _missed(self, key: Key, message: Message) -> bool:
         """Whether what was read in place of a message says that Kafka has not got what we want."""

@@ -99,6 +99,12 @@ class Share:
         except KafkaException as failure:
             log.debug("the group's offsets stay where they were: %s", failure)
 
+    @property
+    def read_up(self) -> bool:
+        """Whether all that is ours was read to its end, as far as the client knows it."""
+        ends = self.ends()
+        return not self._adrift and all(key in ends and at >= ends[key] for key, at in self.reached.items())
+
     def ends(self) -> dict[Key, int]:
         """Where the log of each partition that we read ends, as far as the client knows."""
         found = {}

@@ -47,11 +47,15 @@ class Stream:
             except TakenOverError:
                 known = self._table.resume(app_id)
         if known not in (None, topic_id):
-            raise LakeError(
-                f"the lake {self._lake} holds another topic {self.topic}: since it landed there, the topic "
-                "was deleted and made anew, or this is another Kafka. "
-                "Land this one in a new lake folder (--lake)"
-            )
+            raise self.another_topic()
+
+    def another_topic(self) -> LakeError:
+        """What to say where Kafka's topic is not the one that the lake knows."""
+        return LakeError(
+            f"the lake {self._lake} holds another topic {self.topic}: since it landed there, the topic "
+            "was deleted and made anew, or this is another Kafka. "
+            "Land this one in a new lake folder (--lake)"
+        )
 
     def resume(self, partition: int) -> int | None:
         """Where reading goes on, as the lake says; None where nothing of this partition has landed."""
@@ -85,15 +89,15 @@ class Stream:
         fresh = [offset >= kept[self._app_id(partition)] for partition, offset in places]
         if not any(fresh):
             return
+        # After a crash between the two commits these positions are ahead: never move them back.
+        ahead = {app_id: offset for app_id, offset in positions.items() if offset > kept[app_id]}
+        self._dead_letters.append(letters.filter(pa.array(fresh)), ahead)
         log.warning(
             "%s: %d messages are not what they should be; the table %s keeps them",
             self.spec.name,
             sum(fresh),
             DEAD_LETTERS.name,
         )
-        # After a crash between the two commits these positions are ahead: never move them back.
-        ahead = {app_id: offset for app_id, offset in positions.items() if offset > kept[app_id]}
-        self._dead_letters.append(letters.filter(pa.array(fresh)), ahead)
         self._landings.dead_letters[self.spec.name] += sum(fresh)
 
     def _app_id(self, partition: int) -> str:
