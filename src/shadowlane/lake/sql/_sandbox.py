@@ -65,8 +65,7 @@ def _table(location: Location, spec: TableSpec, *, verify: bool) -> TableFiles:
 def _furnish(connection: duckdb.DuckDBPyConnection, folder: Path, tables: Sequence[TableFiles]) -> None:
     """Make the views, and then shut all doors: first what may be read, then the rest, then the lock.
 
-    A table that the query does not name is there with its columns, for SHOW and the like; its files cannot
-    be reached.
+    A table that the query does not name is there with its columns, for SHOW and the like; to read it fails.
     """
     known = {table.name: table.files for table in tables}
     allowed: list[str] = []
@@ -76,6 +75,8 @@ def _furnish(connection: duckdb.DuckDBPyConnection, folder: Path, tables: Sequen
             connection.execute(statement)
         if spec.name in known:
             allowed += {*files, *map(literal, files)}
+        else:
+            Path(files[0]).unlink()
     connection.execute("SET python_enable_replacements = false")
     connection.execute(f"SET allowed_paths = [{', '.join(map(quoted, allowed))}]")
     connection.execute("SET enable_external_access = false")
