@@ -46,6 +46,7 @@ CHECKED = pa.schema(
 )
 _MOST_NAMES = 1_000
 _TEXT = "text in UTF-8, without NUL"
+_LISTS = "a list of finite numbers only, or of text only"
 _ID = f"the request's id: {_TEXT}, or an integer, and not empty"
 
 
@@ -155,12 +156,13 @@ class Checker:
 
     def _label_problems(self, said: Said, column: Column) -> list[Problem]:
         kinds = said.kinds
-        problems = [Problem("label", _TEXT, said.unreadable)]
+        is_typed = column.quoted is None and pa.types.is_nested(column.values.type)
+        problems = [Problem("label", _LISTS if is_typed else _TEXT, said.unreadable)]
         if self.mapping.empty == "error":
             expected = "a label; there is none (--empty skip or --empty withdraw says what that means)"
             problems.append(Problem("label", expected, (kinds == NOTHING) & ~said.unreadable))
         if column.quoted is not None:
-            expected = "a number, text, true or false, or a list of finite numbers only or of text only"
+            expected = f"a number, text, true or false, or {_LISTS}"
             problems.append(Problem("label", expected, (kinds == TEXT) & ~column.quoted))
         wanted, expected = _WANTED[self.mapping.kind]
         problems.append(Problem("label", expected, (kinds != NOTHING) & ~np.isin(kinds, wanted)))

@@ -91,7 +91,7 @@ class CsvReader:
             pa_csv.ConvertOptions(
                 check_utf8=False,
                 column_types=dict.fromkeys(names, pa.binary()),
-                include_columns=[names[index] for index in columns.values()],
+                include_columns=[names[index] for index in dict.fromkeys(columns.values())],
                 strings_can_be_null=False,
             ),
         )
@@ -136,7 +136,7 @@ def cut(chunks: Iterable[bytes], delimiter: str, file: str) -> Iterator[Block]:
                 starts, ends, lines = starts[1:], ends[1:], lines[1:]
             if not starts.size:
                 continue
-            yield Block(data[starts[0] : ends[0]], starts[:1], lines[:1])
+            yield Block(data[starts[0] : ends[0]], np.zeros(1, np.int64), lines[:1])
             header, data = False, data[ends[0] :]
             starts, lines = starts[1:] - ends[0], lines[1:]
         if starts.size:

@@ -71,6 +71,8 @@ class LabelFile:
             while chunk := stream.read(_CHUNK):
                 yield chunk.removeprefix(_BOM) if start == b"\0" else chunk
                 start = b""
+                if raw.tell() > self.size:  # one that grows as fast as it is read has no end
+                    self.check_unchanged()
                 tick(raw.tell(), self.size)
 
     @contextmanager
