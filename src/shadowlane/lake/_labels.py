@@ -16,6 +16,4 @@ LATEST_FIRST = "observed_at DESC NULLS LAST, landed_partition, landed_offset DES
 #: In the order in which they were said.
 LATEST_LAST = "observed_at NULLS FIRST, landed_partition DESC, landed_offset"
 #: A label that says nothing takes back what was said before.
-WITHDRAWN = (
-    "label_score IS NULL AND label_label IS NULL AND label_vector IS NULL AND label_ranking IS NULL"
-)
+WITHDRAWN = "label_score IS NULL AND label_label IS NULL AND label_vector IS NULL AND label_ranking IS NULL"

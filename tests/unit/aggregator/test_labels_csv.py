@@ -7,6 +7,7 @@ import gzip
 import io
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -76,7 +77,8 @@ def test_cells_are_those_that_pythons_csv_reads(text: str) -> None:
     """Row for row with its line, and so are the rows that have too few cells or too many."""
     with tempfile.TemporaryDirectory() as folder:
         file = LabelFile(written(Path(folder, "a.csv"), "one,two\n" + text), "a.csv")
-        bad, found = Bad(), {}
+        bad = Bad()
+        found: dict[int, tuple[Any, ...]] = {}
         for records in CsvReader(file, ",", lambda *_: None).read({"1": "one", "2": "two"}, bad):
             cells = [records.columns[role].values.to_pylist() for role in ("1", "2")]
             found.update(zip(records.lines.tolist(), zip(*cells, strict=True), strict=True))
@@ -207,7 +209,7 @@ def test_a_file_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
     ],
 )
 def test_a_column_that_is_not_there_is_named_beside_those_that_are(
-    tmp_path: Path, header: str, options: dict[str, str], words: str
+    tmp_path: Path, header: str, options: dict[str, Any], words: str
 ) -> None:
     """With the option that says which it is."""
     with pytest.raises(SettingsError, match=words):

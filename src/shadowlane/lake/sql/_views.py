@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from shadowlane.lake._engine import literal
+from shadowlane.lake._labels import LABEL_KEY, LATEST_FIRST, WITHDRAWN
 from shadowlane.lake._tables import COMPARISONS, LABELS, TABLES, TableSpec
 
 _REQUEST = "coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))"
@@ -20,12 +21,10 @@ _CHOSEN: Mapping[str, tuple[TableSpec, str, str]] = {
         "event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset",
     ),
     # What is known of an outcome now: labels come late, twice and corrected.
-    "latest_labels": (
-        LABELS,
-        "model, request_id, name",
-        "observed_at DESC NULLS LAST, landed_partition DESC, landed_offset DESC",
-    ),
+    "latest_labels": (LABELS, LABEL_KEY, LATEST_FIRST),
 }
+#: What a row of a view says with none of its values: that there is nothing to see.
+_TAKEN_BACK = {"latest_labels": WITHDRAWN}
 
 
 def specs_of(names: frozenset[str]) -> tuple[TableSpec, ...]:
@@ -44,7 +43,8 @@ def definitions(spec: TableSpec, files: Sequence[str]) -> list[str]:
     )
     chosen = [
         f"CREATE VIEW {name} AS SELECT * FROM {spec.name} "  # noqa: S608 - of constants
-        f"QUALIFY row_number() OVER (PARTITION BY {identity} ORDER BY {order}) = 1"
+        f"QUALIFY row_number() OVER (PARTITION BY {identity} ORDER BY {order}) = 1 "
+        f"AND NOT ({_TAKEN_BACK.get(name, 'false')})"
         for name, (table, identity, order) in _CHOSEN.items()
         if table is spec
     ]
