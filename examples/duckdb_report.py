@@ -44,6 +44,7 @@ def report(lake: Path, *, by: str, **scope: str) -> list[dict[str, Any]]:
             listed(lake / "comparisons"),
             union_by_name=True,  # files from before a column was added do not have it
             hive_partitioning=True,
+            hive_types_autocast=False,  # else a model called 7 would be a number
         )
         for name, value in scope.items():
             comparisons = comparisons.filter(ColumnExpression(name) == ConstantExpression(value))

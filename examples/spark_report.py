@@ -1,6 +1,6 @@
 """The lake's figures with Apache Spark, which reads the tables as what they are: Delta tables.
 
-pip install pyspark
+pip install "pyspark==4.1.*"
 spark-submit --packages io.delta:delta-spark_4.1_2.13:4.4.0 examples/spark_report.py ./lake fraud boosted
 """
 

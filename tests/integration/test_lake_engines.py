@@ -316,6 +316,21 @@ def test_pyarrow_reads_the_files_that_the_log_lists(lake: Path) -> None:
         assert set(read.to_table().schema.names) == set(spec.schema.names)
 
 
+def test_spark_sees_a_struct_that_got_a_field(tmp_path: Path, spark: Spark) -> None:
+    """Null in old rows, there in new ones."""
+    kinds = [pa.struct([("a", pa.int64())]), pa.struct([("a", pa.int64()), ("b", pa.list_(pa.string()))])]
+    for n, kind in enumerate(kinds):
+        spec = TableSpec(
+            "small", pa.schema([("n", pa.int64()), ("s", kind), ("m", pa.string())]), ("m",), ("n",)
+        )
+        writer = LakeTable(tmp_path, spec)
+        writer.resume("t-0")
+        row = {"n": n, "s": {"a": n, "b": ["x"]}, "m": "m"}
+        writer.append(pa.Table.from_pylist([row], schema=spec.schema), {"t-0": n + 1})
+    found = spark.sql(f"select n, s.a, s.b from delta.`{tmp_path}/small` order by n")
+    assert found == [[0, 0, None], [1, 1, ["x"]]]
+
+
 def test_writers_go_on_after_spark_has_rewritten_a_table(tmp_path: Path, spark: Spark) -> None:
     """Spark joins files, deletes rows and writes a checkpoint; positions, rows and figures stay right."""
     made = comparisons(400)
