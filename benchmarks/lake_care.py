@@ -1,7 +1,9 @@
 """What compaction gains: a lake of thousands of small commits, opened and reported on before and after.
 
-Each commit is one that an aggregator makes, of a few comparisons and its position. Then the same lake is
-compacted, and opened and reported on again. Memory is the most that the whole process ever took.
+Each commit is one that an aggregator makes, of a few comparisons and its position. As each of its commits
+takes longer the more files are listed, here they are written to the log as they stand there, all but the
+first and the last few, which are timed. Then the same lake is compacted, and opened and reported on again.
+Memory is the most that the whole process ever took.
 
     python benchmarks/lake_care.py [--commits 10000] [--rows 50] [--days 2]
 """
@@ -9,12 +11,14 @@ compacted, and opened and reported on again. Memory is the most that the whole p
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +26,8 @@ from deltalake import DeltaTable
 
 from shadowlane.aggregator import Scope, read_report
 from shadowlane.lake import COMPARISONS, LakeTable, open_lake
+from shadowlane.lake._parts import Part, cut
+from shadowlane.lake._store import FolderStore
 from shadowlane.lake.care import CompactionPlan, compact
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -62,13 +68,49 @@ def comparisons(first: int, count: int, seconds: float) -> pa.Table:
 
 
 def fill(lake: Path, commits: int, rows: int, days: int) -> None:
-    """Commit so often."""
-    table = LakeTable(lake, COMPARISONS)
-    table.resume(APP)
+    """Make it as so many commits leave it, with a checkpoint a hundred commits before the end."""
     seconds = days * 86_400 / (commits * rows)
-    for number in range(commits):
-        first = number * rows
-        table.append(comparisons(first, rows, seconds), {APP: first + rows})
+    log = lake / "comparisons" / "_delta_log"
+    land(lake, comparisons(0, rows, seconds))
+    like = [json.loads(line) for line in (log / f"{1:020d}.json").read_text().splitlines()]
+    store = FolderStore(lake / "comparisons")
+    for number in range(1, commits):
+        parts = list(cut(comparisons(number * rows, rows, seconds), COMPARISONS))
+        for part in parts:
+            store.put(part.path, part.data)
+        actions = [each for each in like if not each.keys() & {"add", "txn"}]
+        actions += [{"add": _add(part)} for part in parts]
+        actions += [{"txn": {"appId": APP, "version": (number + 1) * rows}}]
+        entry = "".join(json.dumps(each) + "\n" for each in actions)
+        (log / f"{number + 1:020d}.json").write_text(entry, encoding="utf-8")
+        if number == commits - 100:
+            DeltaTable(str(lake / "comparisons")).create_checkpoint()
+
+
+def _add(part: Part) -> dict[str, Any]:
+    return {
+        "path": part.path,
+        "size": len(part.data),
+        "partitionValues": dict(part.partition),
+        "modificationTime": time.time_ns() // 1_000_000,
+        "dataChange": True,
+        "stats": part.stats,
+    }
+
+
+def land(lake: Path, rows: pa.Table) -> None:
+    """Commit as an aggregator does."""
+    table = LakeTable(lake, COMPARISONS)
+    table.append(rows, {APP: (table.resume(APP) or 0) + rows.num_rows})
+
+
+def commit(lake: Path) -> float:
+    """The seconds that a commit of an aggregator takes that is at work."""
+    table = LakeTable(lake, COMPARISONS)
+    position = table.resume(APP) or 0
+    start = time.perf_counter()
+    table.move({APP: position})
+    return time.perf_counter() - start
 
 
 def opened(lake: Path) -> None:
@@ -96,11 +138,12 @@ def state(name: str, lake: Path) -> None:
     logged = sum(each.stat().st_size for each in entries)
     read_log, read_all = best(lambda: DeltaTable(uri)), best(lambda: opened(lake))
     reported = best(lambda: read_report(lake, SCOPE), 1)
+    committed = min(commit(lake) for _ in range(3))
     print(
         f"{name:>16}: {len(table.file_uris()):>6,} files {size / 1e6:>7.1f} MB "
         f"({size / table.count():.0f} bytes a comparison); log {len(entries):,} entries "
         f"{logged / 1e6:.1f} MB; log read {read_log:.2f} s, lake opened {read_all:.2f} s, "
-        f"report {reported:.2f} s",
+        f"report {reported:.2f} s, commit {committed * 1e3:.0f} ms",
         flush=True,
     )
 
@@ -114,9 +157,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         lake = Path(folder, "lake")
-        start = time.perf_counter()
         fill(lake, given.commits, given.rows, given.days)
-        print(f"{given.commits:,} commits in {time.perf_counter() - start:.0f} s", flush=True)
         state("before", lake)
         start, cpu = time.perf_counter(), time.process_time()
         (done,) = compact(CompactionPlan(lake))

@@ -3,50 +3,44 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
+from shadowlane.cli import _lake_status
 from shadowlane.cli._durations import duration
 from shadowlane.cli._evidence import printing
+from shadowlane.cli._lake_tables import (
+    DryRun,
+    How,
+    OnlyModel,
+    TableName,
+    Tables,
+    count,
+    grid,
+    megabytes,
+    specs,
+)
 from shadowlane.cli._options import Config, Form, Lake, settings
+from shadowlane.errors import SettingsError
 from shadowlane.process import stopped_by_signals
 
 if TYPE_CHECKING:
-    from shadowlane.lake import TableSpec
+    from shadowlane.lake.care import Day
 
 app = typer.Typer(help="Look after the lake: how it stands, and its files.", no_args_is_help=True)
 
 _SAID_EVERY = 5.0
 _INTERRUPTED = 130
 
-
-class TableName(StrEnum):
-    """A table of the lake."""
-
-    comparisons = "comparisons"
-    errors = "errors"
-    labels = "labels"
-    ledger = "ledger"
-    requests = "requests"
-    dead_letters = "dead_letters"
-
-
-Tables = Annotated[
-    list[TableName] | None,
-    typer.Option("--table", metavar="TABLE", help="Only this table; may be repeated.", show_default="all"),
-]
-OnlyModel = Annotated[str | None, typer.Option("--model", help="Only this model's.", show_default="all")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
-How = Annotated[Form, typer.Option("--format", help="How it is printed.")]
+app.command("status")(_lake_status.status)
 
 
 @app.command()
@@ -89,54 +83,141 @@ def compact(
     )
     with stopped_by_signals() as stop, Meter("files joined") as meter:
         done = care.compact(plan, stop=stop, tick=meter.follow)
-    show("compaction", done, _compacted(done), form)
+    head = ("table", "files joined", "MB", "into files", "MB", "files now")
+    rows = [
+        (
+            each.table,
+            count(each.joined),
+            megabytes(each.joined_bytes),
+            count(each.into),
+            "—" if each.into_bytes is None else megabytes(each.into_bytes),
+            count(each.files),
+        )
+        for each in done
+    ]
+    show("compaction", done, grid(None, head, rows), form)
     if stop.is_set():
         raise typer.Exit(_INTERRUPTED)
 
 
-def _compacted(done: Iterable[Any]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("table", "files joined", "MB", "into files", "MB", "files now")]
-    for each in done:
-        into = "—" if each.into_bytes is None else megabytes(each.into_bytes)
-        rows.append(
-            (
-                each.table,
-                f"{each.joined:,}",
-                megabytes(each.joined_bytes),
-                f"{each.into:,}",
-                into,
-                f"{each.files:,}",
-            )
+@app.command()
+def vacuum(
+    *,
+    table: Tables = None,
+    keep_hours: Annotated[
+        float,
+        typer.Option(min=0, metavar="HOURS", help="Keep what was listed or written since."),
+    ] = 168.0,
+    force: Annotated[
+        bool, typer.Option("--force", help="Keep less than an hour; only when nobody writes or reads.")
+    ] = False,
+    dry_run: DryRun = False,
+    form: How = Form.table,
+    lake: Lake = None,
+    config: Config = None,
+) -> None:
+    """Delete files that no version of the last days lists, and what killed writers left behind.
+
+    Readers of the present version never miss a file by it. Versions that are older than what is kept can
+    no longer be read.
+
+    Example: shadowlane lake vacuum --dry-run
+    """
+    from shadowlane.lake import care  # noqa: PLC0415 - an extra brings it
+
+    given = settings(lake=lake, config=config)
+    keep = timedelta(hours=keep_hours)
+    plan = care.VacuumPlan(given.lake, specs(table), keep=keep, force=force, dry_run=dry_run)
+    done = care.vacuum(plan)
+    head = ("table", "would go" if dry_run else "deleted", "MB", "kept for now", "MB")
+    rows = [
+        (
+            each.table,
+            count(each.files),
+            megabytes(each.bytes),
+            count(each.waiting),
+            megabytes(each.waiting_bytes),
         )
-    return rows
+        for each in done
+    ]
+    show("vacuum", done, grid(None, head, rows), form)
 
 
-def specs(tables: Sequence[TableName] | None) -> Sequence[TableSpec]:
-    """The tables that were named; all, where none was."""
-    from shadowlane.lake import TABLES  # noqa: PLC0415 - an extra brings it
+@app.command()
+def expire(
+    *,
+    older_than: Annotated[
+        timedelta | None,
+        typer.Option(parser=duration, metavar="TIME", help="Days that ended so long ago: 90d, 12w."),
+    ] = None,
+    keep_gb: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="GB", help="The oldest days, until the tables list no more than this."),
+    ] = None,
+    table: Annotated[
+        list[TableName] | None,
+        typer.Option(
+            "--table",
+            metavar="TABLE",
+            help="Only this table; may be repeated.",
+            show_default="all but labels and ledger",
+        ),
+    ] = None,
+    model: OnlyModel = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do it without being asked.")] = False,
+    dry_run: DryRun = False,
+    form: How = Form.table,
+    lake: Lake = None,
+    config: Config = None,
+) -> None:
+    """Let whole days go, the oldest first: by age, by size, or both.
 
-    named = [each.value for each in tables or TableName]
-    return [spec for spec in TABLES if spec.name in named]
+    The rows are gone from the tables at once; their files go with a later lake vacuum. Where reading goes
+    on in Kafka stays as it is.
+
+    Example: shadowlane lake expire --older-than 90d --yes
+    """
+    from shadowlane.lake import care  # noqa: PLC0415 - an extra brings it
+
+    given = settings(lake=lake, config=config)
+    chosen = specs(table) if table else care.EXPIRING
+    size = None if keep_gb is None else int(keep_gb * 1e9)
+    plan = care.ExpiryPlan(given.lake, chosen, model=model, older_than=older_than, keep_bytes=size)
+    days = care.expiring(plan)
+    if not dry_run and days:
+        typer.echo(_going(days), err=True)
+        _ask(yes=yes)
+        days = care.expire(plan, days)
+    rows = [
+        (f"{each.date}", each.table, each.model or "(unknown)", count(each.rows), megabytes(each.bytes))
+        for each in days
+    ]
+    show("expiry", days, grid(None, ("day", "table", "model", "rows", "MB"), rows), form)
 
 
-def megabytes(size: int) -> str:
-    """12.3."""
-    return f"{size / 1e6:,.1f}"
+def _going(days: Sequence[Day]) -> str:
+    rows, size = sum(each.rows for each in days), sum(each.bytes for each in days)
+    between = f"{min(each.date for each in days)} to {max(each.date for each in days)}"
+    tables = ", ".join(sorted({each.table for each in days}))
+    return f"{rows:,} rows of {between} go from {tables}: {megabytes(size)} MB"
 
 
-def show(name: str, values: Sequence[Any], rows: Sequence[tuple[str, ...]], form: Form) -> None:
-    """Print a result: as a document, or as rows of which the first is the head."""
+def _ask(*, yes: bool) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise SettingsError("nobody is there to be asked: pass --yes to let these days go, or --dry-run")
+    typer.confirm("Go on?", abort=True, err=True)
+
+
+def show(name: str, values: Sequence[Any], table: RenderableType, form: Form) -> None:
+    """Print a result, as a document or as a table."""
     with printing():
         if form is Form.json:
-            document = {"schema": f"shadowlane.{name}/1", "tables": [asdict(each) for each in values]}
+            document = {"schema": f"shadowlane.lake-{name}/1", name: [asdict(each) for each in values]}
             typer.echo(json.dumps(document, indent=2, default=str))
-            return
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for place, head in enumerate(rows[0]):
-            table.add_column(head, justify="right" if place else "left", no_wrap=True)
-        for row in rows[1:]:
-            table.add_row(*row)
-        Console(highlight=False).print(table)
+        else:
+            Console(highlight=False).print(table)
 
 
 class Meter:

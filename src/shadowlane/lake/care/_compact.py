@@ -14,12 +14,11 @@ from time import time_ns
 import pyarrow as pa
 from deltalake.transaction import AddAction
 
-from shadowlane.errors import LakeError
-from shadowlane.lake._location import Lake, Location
+from shadowlane.lake._location import Lake
 from shadowlane.lake._tables import TABLES, TableSpec
 from shadowlane.lake.care._log import tidy
 from shadowlane.lake.care._merging import Merged, merge
-from shadowlane.lake.care._opened import KeptTable, Listed, LostRaceError, open_table
+from shadowlane.lake.care._opened import KeptTable, Listed, LostRaceError, open_tables
 from shadowlane.lake.care._planning import joined
 from shadowlane.lake.care._spool import Spool
 
@@ -69,11 +68,8 @@ def compact(
         DamagedLakeError: a file is gone, cut or altered; it stays listed, and is named.
         LakeError: the lake cannot be read or written.
     """
-    location = Location.parse(plan.lake)
-    opened = [table for spec in plan.tables if (table := open_table(location, spec)) is not None]
-    if not opened:
-        raise LakeError(f"no lake in {location}: none of its tables is there")
-    return [_Compaction(plan, table, stop or Event(), tick).run() for table in opened]
+    tables = open_tables(plan.lake, plan.tables, writing=not plan.dry_run)
+    return [_Compaction(plan, table, stop or Event(), tick).run() for table in tables]
 
 
 class _Compaction:

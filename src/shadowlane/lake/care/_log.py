@@ -11,6 +11,7 @@ def tidy(table: KeptTable) -> None:
     The positions of all partitions are in the checkpoint, however long ago they were committed.
     """
     table.refresh()
+    table.check_log()  # behind a checkpoint nobody would notice any more
     with table.errors("write a checkpoint of"):
         version = table.delta.version()
         checkpoint = f"_delta_log/{version:020d}.checkpoint.parquet"

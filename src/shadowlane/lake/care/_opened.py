@@ -17,8 +17,12 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction
 
 from shadowlane.errors import LakeError
-from shadowlane.lake._location import Location
-from shadowlane.lake._store import Store, open_store
+from shadowlane.lake._commits import check_commits
+from shadowlane.lake._disk import disk_error
+from shadowlane.lake._faults import to_lake_error
+from shadowlane.lake._location import Lake, Location
+from shadowlane.lake._store import Store, open_store, prove_create_only
+from shadowlane.lake._table import _CONFLICTS as CONFLICTS
 from shadowlane.lake._tables import TableSpec
 
 log = logging.getLogger(__name__)
@@ -60,19 +64,30 @@ class KeptTable:
         self.name = spec.name
         self.spec = spec
         self.uri = location.table(spec.name)
+        self.place = Location(self.uri, location.options)
         self.delta = table
-        self.store: Store = open_store(Location(self.uri, location.options))
+        self.store: Store = open_store(self.place)
         foreign = set(table.protocol().reader_features or ()) & set(_FOREIGN)
         if foreign:
             raise LakeError(
                 f"table {self.uri}: another engine has turned on {', '.join(sorted(foreign))}, which this "
                 "command would undo: compact and expire this table with that engine"
             )
+        self.check_log()
+
+    def check_log(self) -> None:
+        """See that the log is whole: what it forgot to list would be taken for a leftover.
+
+        Raises:
+            DamagedLakeError: it is not.
+        """
+        with self.errors("read the log of"):
+            check_commits(self.store, self.uri, self.delta.version())
 
     @contextmanager
     def errors(self, doing: str) -> Iterator[None]:
         """Delta's errors as ours, but for a conflict, which may be tried again."""
-        with _errors(self.uri, doing):
+        with _errors(self.place, doing):
             yield
 
     def refresh(self) -> None:
@@ -158,7 +173,7 @@ def open_table(location: Location, spec: TableSpec) -> KeptTable | None:
         LakeError: it cannot be read, or another engine made it into what this one does not understand.
     """
     uri = location.table(spec.name)
-    with _errors(uri, "read"):
+    with _errors(Location(uri, location.options), "read"):
         try:
             table = DeltaTable(uri, storage_options=dict(location.options))
         except TableNotFoundError:
@@ -166,15 +181,31 @@ def open_table(location: Location, spec: TableSpec) -> KeptTable | None:
         return KeptTable(location, spec, table)
 
 
+def open_tables(lake: Lake, specs: Iterable[TableSpec], *, writing: bool = False) -> list[KeptTable]:
+    """Those of the tables that are there.
+
+    Raises:
+        LakeError: not one of them is, or the store cannot be written to by several at once.
+    """
+    location = Location.parse(lake)
+    if writing:
+        prove_create_only(location)
+    opened = [table for spec in specs if (table := open_table(location, spec)) is not None]
+    if not opened:
+        raise LakeError(f"no lake in {location}: none of its tables is there")
+    return opened
+
+
 @contextmanager
-def _errors(uri: str, doing: str) -> Iterator[None]:
-    """Delta's errors as ours, but for a conflict, which may be tried again."""
+def _errors(place: Location, doing: str) -> Iterator[None]:
     try:
         yield
-    except CommitFailedError:
-        raise
     except (DeltaError, OSError) as error:
-        raise LakeError(f"cannot {doing} the table {uri}: {error}") from error
+        if isinstance(error, CommitFailedError) and any(each in str(error) for each in CONFLICTS):
+            raise
+        if place.folder is not None:
+            raise disk_error(error, f"{doing} the table {place}") from error
+        raise to_lake_error(error, doing, place) from error
 
 
 def _listed(row: dict[str, Any]) -> Listed:
