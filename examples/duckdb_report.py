@@ -13,9 +13,17 @@ from typing import Any
 from urllib.parse import unquote
 
 import duckdb
-from duckdb import ColumnExpression, ConstantExpression, FunctionExpression, StarExpression
 
 QUERY = Path(__file__).with_name("lake_report.sql")
+# Files from before a column was added do not have it; and a model called 7 is no number.
+COMPARISONS = """
+CREATE TEMP TABLE comparisons AS
+SELECT request_id, event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset,
+  agreement, comparator, latency_basis, primary_latency_ms, shadow_latency_ms, segments[$by] AS cohort
+FROM read_parquet($files, union_by_name = true, hive_partitioning = true,
+  hive_types = {'model': VARCHAR, 'date': DATE})
+WHERE model = $model AND shadow = $shadow AND run = $run
+"""
 
 
 def listed(table: Path) -> list[str]:
@@ -36,19 +44,11 @@ def listed(table: Path) -> list[str]:
     return [str(table / unquote(path)) for path in sorted(paths)]
 
 
-def report(lake: Path, *, by: str, **scope: str) -> list[dict[str, Any]]:
+def report(lake: Path, model: str, shadow: str, run: str, by: str) -> list[dict[str, Any]]:
     """A row for all comparisons of a model, a shadow and a run, and one for each value of a segment."""
-    cohort = FunctionExpression("map_extract_value", ColumnExpression("segments"), ConstantExpression(by))
+    scope = {"model": model, "shadow": shadow, "run": run, "by": by}
     with duckdb.connect() as connection:
-        comparisons = connection.read_parquet(
-            listed(lake / "comparisons"),
-            union_by_name=True,  # files from before a column was added do not have it
-            hive_partitioning=True,
-            hive_types_autocast=False,  # else a model called 7 would be a number
-        )
-        for name, value in scope.items():
-            comparisons = comparisons.filter(ColumnExpression(name) == ConstantExpression(value))
-        comparisons.select(StarExpression(), cohort.alias("cohort")).create_view("comparisons")
+        connection.execute(COMPARISONS, {"files": listed(lake / "comparisons"), **scope})
         found = connection.execute(QUERY.read_text())
         names = [column[0] for column in found.description or ()]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pytest
+from deltalake import DeltaTable
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shadowlane.errors import LakeError, SettingsError
-from shadowlane.lake import TABLES, TableSpec
+from shadowlane.lake import TABLES, LakeTable, TableSpec
 from shadowlane.lake._parts import cut
+from shadowlane.lake.care._vacuum import VacuumPlan, vacuum
 from shadowlane.schemas import check_name
 from strategies import moderate
 
@@ -122,3 +126,18 @@ def test_names_that_differ_in_case_alone_stay_apart() -> None:
     parts: list[Any] = list(cut(rows("ranker", "Ranker", None), SPEC))
     assert [part.partition["model"] for part in parts] == ["ranker", "Ranker", None]
     assert len({part.path.lower() for part in parts}) == 3
+
+
+def test_vacuum_spares_both_models_where_a_disk_makes_one_folder_of_two(tmp_path: Path) -> None:
+    """What the log lists as `model=ranker/…` is found as `model=Ranker/…`, and is no leftover."""
+    table = LakeTable(tmp_path, SPEC)
+    table.append(rows("ranker", "Ranker"), {"t-0": 2})
+    lower, upper = tmp_path / "numbers" / "model=ranker", tmp_path / "numbers" / "model=Ranker"
+    for file in lower.rglob("*.parquet"):
+        file.rename(upper / file.relative_to(lower))
+    shutil.rmtree(lower)
+    lower.symlink_to(upper)  # as such a disk has it: two names, one folder, listed once
+    files = [Path(uri) for uri in DeltaTable(str(tmp_path / "numbers")).file_uris()]
+    vacuum(VacuumPlan(tmp_path, (SPEC,), keep=timedelta(0), force=True))
+    assert len(files) == 2
+    assert all(file.exists() for file in files)

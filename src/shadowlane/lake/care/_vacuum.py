@@ -67,8 +67,9 @@ def _vacuum(table: KeptTable, plan: VacuumPlan) -> Vacuumed:
     # Looked at after the files were: what was committed between the two is listed, and stays.
     table.refresh()
     table.check_log()
-    listed = {unquote(file.path) for file in table.files()}
-    unlisted = [each for each in found if each.path not in listed and not _is_log(each)]
+    # By name alone: a disk that does not tell case shows the folders of `Ranker` and `ranker` as one.
+    listed = {_name(unquote(file.path)) for file in table.files()}
+    unlisted = [each for each in found if _name(each.path) not in listed and not _is_log(each)]
     gone = _no_longer_needed(table, plan.keep)
     going = [each for each in unlisted if each.modified < before and (each.path in gone or _is_draft(each))]
     waiting = {each.path: each.size for each in unlisted} | {each.path: 0 for each in going}
@@ -94,13 +95,17 @@ def _no_longer_needed(table: KeptTable, keep: timedelta) -> set[str]:
     return {unquote(path) for path in paths}
 
 
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
 def _is_log(entry: Entry) -> bool:
     """Delta's own, which is cleaned with the checkpoints."""
     return entry.path.startswith(_LOG) and not _is_draft(entry)
 
 
 def _is_draft(entry: Entry) -> bool:
-    return _DRAFT.fullmatch(entry.path.rpartition("/")[2]) is not None
+    return _DRAFT.fullmatch(_name(entry.path)) is not None
 
 
 def _by_folder(entries: Iterable[Entry]) -> Iterator[tuple[str, list[Entry]]]:
