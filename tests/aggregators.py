@@ -30,7 +30,7 @@ class Aggregators:
         self.lake = folder / "lake"
         self.log = folder / "aggregators.log"
         self.started: list[subprocess.Popen[str]] = []
-        self._forge: subprocess.Popen[str] | None = None
+        self._forges: dict[str, subprocess.Popen[str]] = {}
 
     def start(self, plan: dict[str, Any] = MEMBER, *, run: bool = True) -> subprocess.Popen[str]:
         """One more: a member of the group, or one that catches up."""
@@ -56,12 +56,18 @@ class Aggregators:
 
     def catch_up(self, step: str = "", count: int = 0) -> int:
         """Run one until all is landed, or until it kills itself; its exit code."""
-        self._forge = self._forge or self.start(CATCH_UP, run=False)
-        assert self._forge.stdin is not None
-        assert self._forge.stdout is not None
-        self._forge.stdin.write(json.dumps([step, count]) + "\n")
-        self._forge.stdin.flush()
-        return int(self._forge.stdout.readline() or "99")
+        return self.begin("aggregate", step, count)()
+
+    def begin(self, work: str, step: str = "", count: int = 0, *, forge: str = "") -> Callable[[], int]:
+        """Have one aggregate or compact; what waits for its end and gives its exit code."""
+        if forge not in self._forges:
+            self._forges[forge] = self.start(CATCH_UP, run=False)
+        ask, answer = self._forges[forge].stdin, self._forges[forge].stdout
+        assert ask is not None
+        assert answer is not None
+        ask.write(json.dumps([work, step, count]) + "\n")
+        ask.flush()
+        return lambda: int(answer.readline() or "99")
 
     @property
     def running(self) -> list[subprocess.Popen[str]]:

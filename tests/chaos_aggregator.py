@@ -1,9 +1,9 @@
-"""An aggregator as `shadowlane aggregate` runs one, which kills itself (SIGKILL) at a named step.
+"""An aggregator or a compaction as the commands run them, which kills itself (SIGKILL) at a named step.
 
-Each line on its standard input, `["after the commit", 2]`, is one run in a process of its own, forked so
-that a kill costs no start of Python: it dies the second time that it comes to the step. The run's exit
-code is the answer, a line on standard output. No step, `["", 0]`, is a run that nobody disturbs. With a run
-in its arguments (`"run": true`) it is that one aggregator itself, for signals from outside.
+Each line on its standard input, `["aggregate", "after the commit", 2]`, is one run in a process of its own,
+forked so that a kill costs no start of Python: it dies the second time that it comes to the step. The run's
+exit code is the answer, a line on standard output. No step, `["compact", "", 0]`, is a run that nobody
+disturbs. Told to `"run"` it is one aggregator itself, for signals from outside.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from shadowlane.errors import ShadowlaneError
 from shadowlane.kafka import KafkaSettings, _clients
 from shadowlane.lake import LakeTable, _table
 from shadowlane.lake._store import FolderStore
+from shadowlane.lake.care import CompactionPlan, compact
 from shadowlane.process import leave_with_parent, stopped_by_signals
 from shadowlane.schemas.columns import ColumnCodec
 
@@ -168,6 +169,8 @@ STEPS: dict[str, Callable[[Death], None]] = {
     "after the dead letters": after_dead_letters,
     "before the offsets": before_the_offsets,
     "at a checkpoint": at_a_checkpoint,
+    "before tidying the log": _plain(before, DeltaTable, "create_checkpoint"),
+    "after tidying the log": _plain(after, DeltaTable, "create_checkpoint"),
 }
 
 
@@ -185,7 +188,17 @@ def aggregate(given: dict[str, Any]) -> int:
     return 0
 
 
-def fork(given: dict[str, Any], step: str, count: int) -> int:
+def join_files(given: dict[str, Any]) -> int:
+    """Compact the whole lake once."""
+    done = compact(CompactionPlan(given["lake"]))
+    logging.getLogger().info("joined %s", {each.table: each.joined for each in done})
+    return 0
+
+
+WORK = {"aggregate": aggregate, "compact": join_files}
+
+
+def fork(given: dict[str, Any], work: str, step: str, count: int) -> int:
     """One run in a process of its own; its exit code, negative where a signal ended it."""
     child = os.fork()
     if not child:
@@ -193,7 +206,7 @@ def fork(given: dict[str, Any], step: str, count: int) -> int:
             STEPS[step](Death(count))
         code = 1
         try:
-            code = aggregate(given)
+            code = WORK[work](given)
         except BaseException:
             logging.getLogger().exception("an error that is none of ours")
             code = 2
@@ -211,8 +224,7 @@ def main(given: dict[str, Any]) -> int:
     if given["run"]:
         return aggregate(given)
     for line in sys.stdin:
-        step, count = json.loads(line)
-        sys.stdout.write(f"{fork(given, step, count)}\n")
+        sys.stdout.write(f"{fork(given, *json.loads(line))}\n")
         sys.stdout.flush()
     return 0
 

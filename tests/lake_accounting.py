@@ -60,6 +60,7 @@ class Judgement:
     orphans: int = 0
     drafts: int = 0
     commits: Counter[str] = field(default_factory=Counter)
+    listed: Counter[str] = field(default_factory=Counter)
     checkpoints: int = 0
     faults: list[str] = field(default_factory=list)
 
@@ -190,7 +191,7 @@ def read_log(found: Judgement, table: Path) -> State:
         if checkpoint.exists():
             found.checkpoints += 1
             _compare_checkpoint(found, checkpoint, state)
-    found.commits[table.name] = len(commits)
+    found.commits[table.name], found.listed[table.name] = len(commits), len(state.files)
     return state
 
 

@@ -55,6 +55,19 @@ STEPS = (
     ("at a checkpoint", 1),
     ("at a checkpoint", 2),
 )
+#: Those of a compaction that runs beside an aggregator.
+COMPACTING = (
+    ("before a file", 2),
+    ("halfway through a file", 1),
+    ("before a file has its name", 1),
+    ("after a file", 1),
+    ("before the commit", 2),
+    ("after the commit", 1),
+    ("after the commit", 3),
+    ("at a checkpoint", 1),
+    ("before tidying the log", 1),
+    ("after tidying the log", 1),
+)
 
 
 @pytest.fixture
@@ -208,3 +221,27 @@ def test_a_broker_that_dies_and_comes_back_finds_each_message_landed_once(tmp_pa
     finally:
         aggregators.close()
         kafka.stop()
+
+
+@pytest.mark.timeout(240)
+def test_a_compaction_killed_at_each_step_beside_an_aggregator_loses_and_doubles_nothing(
+    aggregators: Aggregators, settings: KafkaSettings
+) -> None:
+    """Nor do two compactions of the same files at once: the rows are the same, each once."""
+    feed = Feed(settings)
+    feed.some(200)
+    member = aggregators.start()
+    wait_until(lambda: landed(aggregators.lake) >= 150)
+    with feed.flowing(40):
+        for step, count in COMPACTING:
+            assert aggregators.begin("compact", step, count)() == -signal.SIGKILL, step
+        for _ in range(2):
+            both = [aggregators.begin("compact", forge=forge) for forge in ("one", "other")]
+            assert [code() for code in both] == [0, 0]
+    end([member])
+    assert aggregators.catch_up() == 0
+    assert aggregators.begin("compact")() == 0
+    found = assert_exactly_once(
+        settings.bootstrap_servers, aggregators.lake, settings.topic_prefix, kills=len(COMPACTING)
+    )
+    assert found.listed["comparisons"] < found.commits["comparisons"] / 2
