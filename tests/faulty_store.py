@@ -1,7 +1,7 @@
 """A proxy before an object store, which passes requests on and does what a test asks with some of them.
 
-It also fills two gaps of stand-ins: S3 behind it answers Google's clients, and Azure's emulator lists from
-where it was asked to.
+It also fills gaps of stand-ins: of two who create the same object in S3 one is always refused, S3 behind it
+answers Google's clients, and Azure's emulator lists from where it was asked to.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import socket
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -161,6 +161,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
     store: FaultyStore
     behind: tuple[str, int]
+    creating: Lock
 
     def handle_error(self, *_: object) -> None:
         """A client that hangs up is part of the play."""
@@ -196,12 +197,19 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(*answer)
 
     def _ask(self, request: Request, body: bytes, dropped: str) -> tuple[int, list[tuple[str, str]], bytes]:
-        behind = http.client.HTTPConnection(*self.server.behind, timeout=60)
         headers = {name: value for name, value in request.headers.items() if name != dropped}
         if not headers.get("authorization", "").startswith(("AWS4", "SharedKey")):
             headers["authorization"] = _SOMEBODY
         if headers.pop("x-goog-if-generation-match", None) == "0":
             headers["if-none-match"] = "*"
+        # Of several that create the same object at once, the stand-in behind lets two succeed now and then.
+        with self.server.creating if "if-none-match" in headers else nullcontext():
+            return self._forward(request, body, headers)
+
+    def _forward(
+        self, request: Request, body: bytes, headers: dict[str, str]
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
+        behind = http.client.HTTPConnection(*self.server.behind, timeout=60)
         try:
             behind.request(request.method, request.target, body or None, headers)
             answer = behind.getresponse()
@@ -250,6 +258,7 @@ def faulty_store(url: str) -> Iterator[FaultyStore]:
     """A proxy before the store at this URL."""
     behind = urlsplit(url)
     server = _Server(("127.0.0.1", 0), _Handler)
+    server.creating = Lock()
     server.behind = (behind.hostname or "", behind.port or 0)
     server.store = FaultyStore(f"http://127.0.0.1:{server.server_address[1]}")
     thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
