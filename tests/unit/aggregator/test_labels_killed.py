@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labelled import csv_of, landed
 
-ROWS = 1_000
+ROWS = 400
 IMPORT = """
 import sys
 from shadowlane.aggregator.labels import ImportPlan, LabelMapping, import_labels
