@@ -48,6 +48,8 @@ def _sweep(
             held = held.filter(pa.array(~is_ready))
         if held.nbytes > most_bytes:
             spans, held = _let_go(spans, held)
+    if held is not None and held.num_rows:  # it waited for row groups that hold none of these spans any more
+        yield _ordered(held)
     return spans
 
 

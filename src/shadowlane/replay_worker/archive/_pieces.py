@@ -76,8 +76,9 @@ class Piece:
     def meets(self, spans: Spans) -> bool:
         """Whether some of it may lie in these spans."""
         return any(
-            partition in spans and first < spans[partition][1] and last >= spans[partition][0]
+            max(first, start) < min(last + 1, end)
             for partition, (first, last) in self.ends.items()
+            for start, end in [spans.get(partition, (0, 0))]
         )
 
 
