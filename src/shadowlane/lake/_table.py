@@ -97,8 +97,8 @@ class LakeTable:
             LakeError: the commit failed for another reason. Whether it took effect, `resume` tells.
         """
         with self._errors("write to"):
-            self._check(positions)
             self._widen(rows.schema)
+            self._check(positions)  # after it: a commit of columns takes our snapshot past those of others
             parts = [self._put(part) for part in cut(rows, self._spec)]
             self._commit(parts, positions)
         self._positions.update(positions)

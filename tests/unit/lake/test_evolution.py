@@ -17,7 +17,16 @@ from golden.generate import GOLDEN, load, versions
 from lake_rows import query, rows_of
 from shadowlane.aggregator import Scope, read_report, report_to_json
 from shadowlane.errors import LakeError
-from shadowlane.lake import COMPARISONS, ERRORS, EVENT_TABLES, LEDGER, EventTable, LakeTable, TableSpec
+from shadowlane.lake import (
+    COMPARISONS,
+    ERRORS,
+    EVENT_TABLES,
+    LEDGER,
+    EventTable,
+    LakeTable,
+    TableSpec,
+    TakenOverError,
+)
 from shadowlane.schemas import Codec, LedgerEntry, ShadowComparison
 from shadowlane.schemas._contracts import FILES
 from tests_support import NOON
@@ -261,3 +270,15 @@ def test_catching_up_older_writers_see_columns_of_newer_ones(tmp_path: Path) -> 
     older.resume("old-0")
     older.append(pa.Table.from_pylist([{"n": 2, "model": "m"}], schema=narrow.schema), {"old-0": 1})
     assert query(tmp_path / "small", "select n, x from {files} order by n") == [(1, "new"), (2, None)]
+
+
+def test_a_writer_that_widens_the_table_still_learns_that_it_was_forestalled(tmp_path: Path) -> None:
+    """Its commit of columns carries it past the other's commit of rows, whose place must not land again."""
+    narrow, wide = LakeTable(tmp_path, small()), LakeTable(tmp_path, small(("x", pa.string())))
+    for writer in (narrow, wide):
+        writer.resume("t-0")
+    narrow.append(pa.Table.from_pylist([{"n": 1, "model": "m"}], schema=small().schema), {"t-0": 1})
+    again = pa.Table.from_pylist([{"n": 1, "x": "x", "model": "m"}], schema=small(("x", pa.string())).schema)
+    with pytest.raises(TakenOverError):
+        wide.append(again, {"t-0": 1})
+    assert query(tmp_path / "small", "select n from {files}") == [(1,)]
