@@ -282,3 +282,22 @@ def test_a_writer_that_widens_the_table_still_learns_that_it_was_forestalled(tmp
     with pytest.raises(TakenOverError):
         wide.append(again, {"t-0": 1})
     assert query(tmp_path / "small", "select n from {files}") == [(1,)]
+
+
+def test_two_aggregators_of_a_new_version_may_widen_a_table_at_once(tmp_path: Path) -> None:
+    """Of two that saw the old columns the second reads afresh, and both land all of theirs."""
+    append(tmp_path, small(), 1)
+    spec = small(("x", pa.string()))
+    writers = [LakeTable(tmp_path, spec), LakeTable(tmp_path, spec)]
+    for n, writer in enumerate(writers):
+        assert writer.resume(f"new-{n}") is None
+    for n, writer in enumerate(writers):
+        row = pa.Table.from_pylist([{"n": n + 2, "x": "x", "model": "m"}], schema=spec.schema)
+        try:
+            writer.append(row, {f"new-{n}": 1})
+        except TakenOverError:
+            assert n == 1
+            assert writer.resume("new-1") is None
+            writer.append(row, {"new-1": 1})
+    assert query(tmp_path / "small", "select n, x from {files} order by n") == [(1, None), (2, "x"), (3, "x")]
+    assert [field.name for field in DeltaTable(str(tmp_path / "small")).schema().fields].count("x") == 1
