@@ -29,7 +29,7 @@ class ExpiryPlan:
     keep_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True)
 class Day:
     """One day of one model in one table."""
 
@@ -52,7 +52,7 @@ def expiring(plan: ExpiryPlan) -> list[Day]:
         raise SettingsError("say which days go: by age (--older-than 90d), by size (--keep-gb 100), or both")
     days = sorted(
         (day for table in open_tables(plan.lake, plan.tables) for day in _days(table, plan.model)),
-        key=lambda day: (day.date, day.table, day.model or ""),
+        key=_age,
     )
     over = 0 if plan.keep_bytes is None else sum(day.bytes for day in days) - plan.keep_bytes
     going: list[Day] = []
@@ -94,7 +94,7 @@ def _remove(table: KeptTable, wanted: set[tuple[str | None, date]]) -> list[Day]
             if attempt + 1 == _TRIES:
                 raise
         else:
-            return _summed(table.name, files)
+            return sorted(_summed(table.name, files), key=_age)
     return []
 
 
@@ -119,6 +119,10 @@ def _summed(table: str, files: Iterable[Listed]) -> list[Day]:
         )
         for (day, model), those in days.items()
     ]
+
+
+def _age(day: Day) -> tuple[date, str, str]:
+    return day.date, day.table, day.model or ""
 
 
 def _is_old(day: Day, age: timedelta | None) -> bool:
