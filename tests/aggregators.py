@@ -32,7 +32,9 @@ class Aggregators:
         self.started: list[subprocess.Popen[str]] = []
         self._forges: dict[str, subprocess.Popen[str]] = {}
 
-    def start(self, plan: dict[str, Any] = MEMBER, *, run: bool = True) -> subprocess.Popen[str]:
+    def start(
+        self, plan: dict[str, Any] = MEMBER, *, run: bool = True, asleep_at: str = ""
+    ) -> subprocess.Popen[str]:
         """One more: a member of the group, or one that catches up."""
         given = {
             "servers": self._settings.bootstrap_servers,
@@ -42,6 +44,7 @@ class Aggregators:
             "plan": plan,
             "checkpoint_interval": "5",
             "run": run,
+            "asleep_at": asleep_at,
         }
         with self.log.open("ab") as log:
             process = subprocess.Popen(
@@ -89,6 +92,11 @@ def wait_until(true: Callable[[], Any], seconds: float = 60.0) -> None:
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.1)
+
+
+def is_stopped(process: subprocess.Popen[str]) -> bool:
+    """Whether it stands still, by a signal."""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].startswith("T")
 
 
 def landed(lake: Path, table: str = "comparisons") -> int:

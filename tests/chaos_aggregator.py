@@ -3,7 +3,8 @@
 Each line on its standard input, `["aggregate", "after the commit", 2]`, is one run in a process of its own,
 forked so that a kill costs no start of Python: it dies the second time that it comes to the step. The run's
 exit code is the answer, a line on standard output. No step, `["compact", "", 0]`, is a run that nobody
-disturbs. Told to `"run"` it is one aggregator itself, for signals from outside.
+disturbs. Told to `"run"` it is one aggregator itself, for signals from outside; one that is given a step to
+fall asleep at stops there (SIGSTOP) until it is told to go on.
 """
 
 from __future__ import annotations
@@ -34,10 +35,11 @@ from shadowlane.schemas.columns import ColumnCodec
 
 
 class Death:
-    """Comes the so manieth time that it is called."""
+    """Comes the so manieth time that it is called; or sleep, by another signal."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, how: signal.Signals = signal.SIGKILL) -> None:
         self._left = count
+        self._how = how
 
     @property
     def is_next(self) -> bool:
@@ -48,7 +50,7 @@ class Death:
         """Once nearer."""
         self._left -= 1
         if not self._left:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), self._how)
 
 
 def before(owner: Any, name: str, die: Callable[..., None]) -> None:
@@ -221,6 +223,8 @@ def main(given: dict[str, Any]) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s")
     vars(_clients)["Consumer"] = SmallBites
     _table._PROPERTIES["delta.checkpointInterval"] = given["checkpoint_interval"]
+    if given["asleep_at"]:
+        STEPS[given["asleep_at"]](Death(2, signal.SIGSTOP))
     if given["run"]:
         return aggregate(given)
     for line in sys.stdin:
