@@ -4,7 +4,8 @@
 WITH request AS (
   -- A request that was sent or replayed twice is one request: its first comparison counts.
   SELECT *, row_number() OVER (
-    PARTITION BY coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))
+    PARTITION BY coalesce(nullif(request_id, ''), concat_ws('/', source_topic,
+      CAST(source_partition AS VARCHAR(20)), CAST(source_offset AS VARCHAR(20))))
     ORDER BY event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset
   ) AS seat
   FROM comparisons

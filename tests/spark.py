@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -95,7 +96,7 @@ def environment(there: Path) -> dict[str, str]:
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.sql.codegen.wholeStage": "false",
     }
-    arguments = " ".join(f"--conf {name}={value}" for name, value in settings.items())
+    arguments = " ".join(f"--conf {shlex.quote(f'{name}={value}')}" for name, value in settings.items())
     return ours | {
         "JAVA_HOME": str(there / "java"),
         "PYSPARK_SUBMIT_ARGS": f"{arguments} pyspark-shell",

@@ -25,7 +25,7 @@ from golden.generate import GOLDEN, load, versions
 from lake_rows import rows_of
 from shadowlane.aggregator import Scope, read_report, report_to_json
 from shadowlane.lake import COMPARISONS, DEAD_LETTERS, EVENT_TABLES, TABLES, EventTable, LakeTable, TableSpec
-from shadowlane.lake.care import CompactionPlan, compact
+from shadowlane.lake.care import CompactionPlan, ExpiryPlan, VacuumPlan, compact, expire, expiring, vacuum
 from shadowlane.schemas import Codec, Features, Prediction, ShadowComparison
 from shadowlane.schemas._contracts import FILES
 from spark import Spark
@@ -205,9 +205,11 @@ def rounded(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def run_example(command: list[Any], environment: dict[str, str] | None = None) -> list[dict[str, Any]]:
-    """An example's output."""
-    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+def run_example(
+    command: list[Any], folder: Path, environment: dict[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """An example's output; Spark leaves a warehouse where it runs."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=folder, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -223,12 +225,15 @@ def test_spark_reads_every_column_of_every_version_as_duckdb_does(
     assert theirs == ours
 
 
-def test_spark_and_plain_duckdb_draw_the_figures_of_the_report(lake: Path, installed: Path) -> None:
+def test_spark_and_plain_duckdb_draw_the_figures_of_the_report(
+    lake: Path, installed: Path, tmp_path: Path
+) -> None:
     """Counts, agreement and the 99th percentiles of the examples are those of `shadowlane report`."""
     arguments = [lake, "fraud", "boosted", "--by", "country"]
-    ours = run_example([sys.executable, EXAMPLES / "duckdb_report.py", *arguments])
+    ours = run_example([sys.executable, EXAMPLES / "duckdb_report.py", *arguments], tmp_path)
     theirs = run_example(
         [installed / "bin" / "python", EXAMPLES / "spark_report.py", *arguments],
+        tmp_path,
         apache_spark.environment(installed),
     )
     # What lies between two values is worked out in another order: the last digit may differ.
@@ -354,22 +359,29 @@ def test_writers_go_on_after_spark_has_rewritten_a_table(tmp_path: Path, spark: 
     assert read_report(tmp_path, Scope("fraud", "boosted")).compared > 0
 
 
-def test_spark_reads_the_same_before_and_after_care(tmp_path: Path, spark: Spark) -> None:
-    """Compaction leaves fewer files with the same rows; who reads the version before still finds its own."""
-    made = comparisons(300)
+def test_spark_reads_what_compaction_retention_and_vacuum_leave(tmp_path: Path, spark: Spark) -> None:
+    """Fewer files with the same rows, also in the version before; then a day less, and no file missed."""
+    made = comparisons(2_400)
     table = LakeTable(tmp_path, COMPARISONS)
-    for start in range(0, 300, 60):
-        table.append(rows_of(COMPARISONS, made[start : start + 60], offset=start), {"t-1": start + 60})
+    for start in range(0, 2_400, 400):
+        table.append(rows_of(COMPARISONS, made[start : start + 400], offset=start), {"t-1": start + 400})
     path = tmp_path / "comparisons"
-    before = len(DeltaTable(str(path)).file_uris())
-    compact(CompactionPlan(tmp_path, (COMPARISONS,)))
-    after = DeltaTable(str(path))
-    assert len(after.file_uris()) < before
+    before = DeltaTable(str(path))
     counted = (
         "select count(*), count(distinct landed_offset), sum(landed_offset), count(features) from {table}"
     )
-    expected = [[300, 300, sum(range(300)), 100]]
-    assert spark.sql(counted.format(table=f"delta.`{path}`")) == expected
-    assert spark.sql(counted.format(table=f"delta.`{path}` version as of 5")) == expected
+    now, then = f"delta.`{path}`", f"delta.`{path}` version as of {before.version()}"
+    compact(CompactionPlan(tmp_path, (COMPARISONS,)))
+    assert len(DeltaTable(str(path)).file_uris()) == 2 < len(before.file_uris())
+    expected = [[2_400, 2_400, sum(range(2_400)), 800]]
+    assert spark.sql(counted.format(table=now)) == spark.sql(counted.format(table=then)) == expected
     assert in_duckdb(tmp_path, counted, "comparisons") == expected
-    assert LakeTable(tmp_path, COMPARISONS).resume("t-1") == 300
+    noon = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    plan = ExpiryPlan(tmp_path, (COMPARISONS,), older_than=datetime.now(UTC) - noon)
+    expire(plan, expiring(plan))
+    vacuum(VacuumPlan(tmp_path, (COMPARISONS,), keep=timedelta(0), force=True))
+    [[rows, *_]] = left = spark.sql(counted.format(table=now))
+    assert left == in_duckdb(tmp_path, counted, "comparisons")
+    assert 0 < rows < 2_400
+    assert spark.sql(f"select distinct date from {now}") == [["2026-11-21"]]
+    assert LakeTable(tmp_path, COMPARISONS).resume("t-1") == 2_400

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from shadowlane.errors import LakeError, SettingsError
 from shadowlane.lake import TABLES, LakeTable, TableSpec
 from shadowlane.lake._parts import cut
-from shadowlane.lake.care._vacuum import VacuumPlan, vacuum
+from shadowlane.lake.care import VacuumPlan, vacuum
 from shadowlane.schemas import check_name
 from strategies import moderate
 
