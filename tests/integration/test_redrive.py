@@ -18,7 +18,7 @@ from shadowlane.aggregator import AggregatorPlan, Report, Scope, read_report, ru
 from shadowlane.errors import SettingsError
 from shadowlane.kafka import KafkaSettings, TopicNames, make_admin, read_to_end
 from shadowlane.replay_worker import ErrorCeiling, ModelSource, Tally, Target, WorkerPlan, run_worker
-from shadowlane.replay_worker.redrive import Redriven, Selection, redrive
+from shadowlane.replay_worker.redrive import Origin, Redriven, Selection, redrive
 from shadowlane.schemas import Codec, ProductionRequest, ShadowComparison, ShadowError
 from tests_support import request
 
@@ -213,6 +213,26 @@ def test_requests_that_retention_deleted_are_gone_and_said_to_be(
     said = again(settings, "mended")
     assert (said.gone, said.redriven, said.compared, said.left) == (20 - left, left, left, 0)
     assert said.gone > 0
+
+
+def test_what_kafka_no_longer_holds_is_read_from_the_archive(
+    settings: KafkaSettings, topics: TopicNames, publish: Callable[..., None], tmp_path: Path
+) -> None:
+    """`auto` reads there only what is gone from Kafka, `lake` everything; each request counts once."""
+    publish(request(number) for number in range(REQUESTS))
+    publish([request(7, model="ranker")])
+    replay(settings, REQUESTS, plan("broken"))
+    lake = str(tmp_path / "lake")
+    run_aggregator(AggregatorPlan(lake, until_caught_up=True, archive_requests=True), settings, stop=Event())
+    partitions = sorted({each.partition() for each in messages(settings, topics)})
+    delete(make_admin(settings), [TopicPartition(topics.requests, each, -1) for each in partitions[:1]])
+    said = again(settings, "half_mended", origin=Origin("lake", lake))
+    assert (said.gone, said.redriven, said.archived, said.compared) == (0, 20, 20, 10)
+    said = again(settings, "mended", origin=Origin("auto", lake))
+    assert (said.gone, said.redriven, said.compared, said.left) == (0, 10, 10, 0)
+    assert 0 < said.archived < 10
+    landed = report(settings, tmp_path)
+    assert (landed.compared, landed.errored) == (100, 0)
 
 
 def number_of(value: bytes) -> int:

@@ -21,7 +21,7 @@ from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._isolation_options import IsolationOptions
 from shadowlane.cli._model_options import ModelOptions
-from shadowlane.cli._options import BootstrapServers, Config, Form, Lake, Run, settings
+from shadowlane.cli._options import BootstrapServers, Config, Form, Lake, Run, Source, settings
 from shadowlane.cli._shadow import ShadowOptions
 from shadowlane.process import stopped_by_signals
 
@@ -134,8 +134,16 @@ def redrive(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how many there are, and ask nobody.")
     ] = False,
+    source: Annotated[
+        Source,
+        typer.Option(
+            help="Where the requests are read again: in Kafka; in the lake's archive (shadowlane aggregate "
+            "--archive-requests); or there only those that Kafka no longer holds (auto)."
+        ),
+    ] = Source.kafka,
     form: Format = Form.table,
     bootstrap_servers: BootstrapServers = None,
+    lake: Lake = None,
     config: Config = None,
 ) -> None:
     """Replay the requests whose last word is an error, under the same identity; each counts once.
@@ -144,15 +152,23 @@ def redrive(
 
     Example: shadowlane errors redrive --model fraud --shadow boosting-2 --load python:models:predict
     """
-    from shadowlane.replay_worker.redrive import Selection  # noqa: PLC0415 - its packages come with an extra
+    from shadowlane.replay_worker.redrive import Origin, Selection  # noqa: PLC0415 - its packages come with an extra
     from shadowlane.replay_worker.redrive import redrive as send_again  # noqa: PLC0415 - the same
 
     plan = comparing.applied_to(shadow.plan(run, fetching.applied_to(loading.source())), config)
     plan = replace(plan, isolation=isolation.value(), primary=primary.source())
     selection = Selection([each.value for each in stage or ()], since)
-    kafka = settings(bootstrap_servers, config=config).kafka
+    chosen = settings(bootstrap_servers, lake, config)
     with stopped_by_signals() as stop:
-        result = send_again(plan, kafka, selection, stop=stop, dry_run=dry_run, tick=_Teller())
+        result = send_again(
+            plan,
+            chosen.kafka,
+            selection,
+            stop=stop,
+            origin=Origin(source.value, chosen.lake),
+            dry_run=dry_run,
+            tick=_Teller(),
+        )
     with printing():
         if form is Form.json:
             typer.echo(json.dumps({"schema": "shadowlane.redrive/1", **asdict(result)}, indent=2))
@@ -177,8 +193,9 @@ def _lines(result: Redriven) -> list[str]:
     errors = ", ".join(f"{count:,} {stage}" for stage, count in sorted(result.errors.items()))
     said = [
         (result.already_compared, "compared since, left as they are"),
-        (result.gone, "gone: no longer in the topic"),
+        (result.gone, "gone: no longer there (--source auto looks in the lake's archive too)"),
         (result.redriven, "redriven"),
+        (result.archived, "  read from the lake's archive"),
         (result.compared, "  compared now"),
         (sum(result.errors.values()), f"  errors again ({errors})"),
         (result.of_other_models, "  requests of other models"),

@@ -50,6 +50,14 @@ class Form(StrEnum):
     json = "json"
 
 
+class Source(StrEnum):
+    """Where requests are read."""
+
+    kafka = "kafka"
+    lake = "lake"
+    auto = "auto"
+
+
 class Format(StrEnum):
     """How a result is printed."""
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Self
 
 import typer
@@ -22,7 +21,7 @@ from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._isolation_options import IsolationOptions
 from shadowlane.cli._model_options import ModelOptions
-from shadowlane.cli._options import BootstrapServers, Config, Form, Lake, settings
+from shadowlane.cli._options import BootstrapServers, Config, Form, Lake, Source, settings
 from shadowlane.cli._shadow import ShadowOptions
 from shadowlane.process import stopped_by_signals
 
@@ -35,14 +34,6 @@ _WINDOW = "The window"
 _HINT = "the lake's archive may hold what Kafka has deleted: --source lake, with another --run"
 _MOST_DAYS = 14
 _MOMENT = timedelta(microseconds=1)
-
-
-class Source(StrEnum):
-    """Where the requests are read."""
-
-    kafka = "kafka"
-    lake = "lake"
-    auto = "auto"
 
 
 @with_options(

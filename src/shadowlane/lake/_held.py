@@ -17,6 +17,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from shadowlane.errors import DamagedLakeError, LakeError
+from shadowlane.lake._faults import explain, to_lake_error
 from shadowlane.lake._listing import ListedFile, MovedOnError, TableFiles
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._store import open_store
@@ -82,7 +83,8 @@ class HeldTable:
                 "removed since: the files of old versions are kept for a time only"
             ) from error
         except (pa.ArrowException, OSError) as error:
-            raise DamagedLakeError(f"{self._place(file)} cannot be read: {error}") from error
+            reason = explain(error, self._lake)
+            raise DamagedLakeError(f"{self._place(file)} cannot be read: {reason}") from error
 
     def _open(self, version: int | None) -> DeltaTable:
         url, options = self._lake.table(self._spec.name), dict(self._lake.options)
@@ -92,8 +94,8 @@ class HeldTable:
             return DeltaTable(url, version=version, storage_options=options)
         except (DeltaError, OSError) as error:
             if version is None:
-                raise LakeError(f"the table {url} cannot be read: {error}") from error
-            raise VersionGoneError(f"version {version} of {url} cannot be had any more: {error}") from error
+                raise to_lake_error(error, "read the table", Location(url, options)) from error
+            raise VersionGoneError(f"version {version} of {url} cannot be had any more") from error
 
     def _listed(self) -> Iterator[HeldFile]:
         time = self._spec.sorted_by[0] if isinstance(self._spec, EventTable) else ""

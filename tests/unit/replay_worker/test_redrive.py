@@ -88,4 +88,4 @@ def test_what_nobody_could_read_is_known_by_its_bytes(value: bytes | None) -> No
 
 def test_an_error_that_keeps_neither_id_nor_bytes_is_nobodys() -> None:
     """Without either there is no telling what stands in its place."""
-    assert not Failed("decode", NOON, 0, None, None).is_of(message(b""), None)
+    assert not Failed("decode", NOON, 0, None, None, None).is_of(message(b""), None)

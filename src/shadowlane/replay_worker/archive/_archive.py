@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -81,6 +82,21 @@ class Archive:
         for rows in in_order(pieces, spans, self._rows):
             for start in range(0, rows.num_rows, _HANDFUL):
                 yield messages(rows.slice(start, _HANDFUL), self._choice.model or "")
+
+    def pick(self, wanted: Collection[tuple[int, int]]) -> Iterator[list[ArchivedMessage]]:
+        """The messages at these places (partition and offset), in no order."""
+        by_partition: dict[int, list[int]] = {}
+        for partition, offset in wanted:
+            by_partition.setdefault(partition, []).append(offset)
+        spans = {each: (min(offsets), max(offsets) + 1) for each, offsets in by_partition.items()}
+        for piece in self.find(spans).pieces:
+            rows = self._rows(piece, spans)
+            partitions, offsets = places(rows)
+            chosen = np.zeros(rows.num_rows, bool)
+            for partition, asked in by_partition.items():
+                chosen |= (partitions == partition) & np.isin(offsets, asked)
+            if chosen.any():
+                yield messages(rows.filter(pa.array(chosen)), self._choice.model or "")
 
     def sample(self, pieces: Sequence[Piece], spans: Spans, count: int, looks: int) -> list[ArchivedMessage]:
         """Some messages, from row groups spread evenly over what there is."""

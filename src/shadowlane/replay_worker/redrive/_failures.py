@@ -22,7 +22,7 @@ from shadowlane.schemas.columns import ColumnCodec
 from shadowlane.settings import KafkaSettings
 
 _ERRORS, _COMPARISONS = ColumnCodec(ShadowError), ColumnCodec(ShadowComparison)
-_READ = ("source_partition", "source_offset", "request_id", "raw", "stage", "failed_at")
+_READ = ("source_partition", "source_offset", "request_id", "event_time", "raw", "stage", "failed_at")
 
 #: Where a request lay in its topic: partition and offset.
 Spot = tuple[int, int]
@@ -49,6 +49,7 @@ class Failed(NamedTuple):
     #: The time of the error's message, which is the request's.
     timestamp_ms: int
     request_id: str | None
+    event_time: datetime | None
     #: Of a message that could not be read.
     digest: bytes | None
 
@@ -75,11 +76,12 @@ class Failures:
         here = ours.filter(is_there)
         self.elsewhere += len(ours.messages) - len(here.messages)
         rows = zip(*(here.columns.column(name).to_pylist() for name in _READ), here.messages, strict=True)
-        for partition, offset, request_id, raw, stage, failed_at, message in rows:
+        for partition, offset, request_id, event_time, raw, stage, failed_at, message in rows:
             known = self.by_spot.get((partition, offset))
             if known is None or known.failed_at <= failed_at:
                 digest = None if raw is None else _digest(raw.encode())
-                failed = Failed(stage, failed_at, message.timestamp()[1], request_id, digest)
+                time = message.timestamp()[1]
+                failed = Failed(stage, failed_at, time, request_id, event_time, digest)
                 self.by_spot[partition, offset] = failed
 
 

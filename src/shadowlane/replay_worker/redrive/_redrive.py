@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Event as Flag
+from typing import TYPE_CHECKING, Literal
 
 from shadowlane.errors import SettingsError
 from shadowlane.kafka import TopicNames, require_topics
@@ -24,9 +25,24 @@ from shadowlane.replay_worker.redrive._failures import (
 from shadowlane.replay_worker.redrive._source import SpotSource
 from shadowlane.settings import KafkaSettings
 
+if TYPE_CHECKING:
+    from shadowlane.lake import Lake
+    from shadowlane.replay_worker.redrive._archive_source import ArchiveSource
+
 log = logging.getLogger(__name__)
 
 _WORKER_ID = "redrive"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where requests are read again; `auto`: those that Kafka no longer holds, in the lake's archive."""
+
+    source: Literal["kafka", "lake", "auto"] = "kafka"
+    lake: Lake = "./lake"
+
+
+_KAFKA = Origin()
 
 
 @dataclass(slots=True)
@@ -39,9 +55,11 @@ class Redriven:
     already_compared: int = 0
     #: Errors of requests that never were in the topic: of a shadow in the service's own process.
     elsewhere: int = 0
-    #: No longer in the topic, by its retention or because it was made anew.
+    #: Not there any more, by retention or because the topic was made anew.
     gone: int = 0
     redriven: int = 0
+    #: Of these: read from the lake's archive.
+    archived: int = 0
     compared: int = 0
     #: Failed again, by stage.
     errors: dict[str, int] = field(default_factory=dict)
@@ -50,6 +68,15 @@ class Redriven:
     #: Not come to: it was a dry run, or was told to stop.
     left: int = 0
 
+    def add(self, tally: Tally, taken: int, *, from_lake: bool) -> None:
+        """Count what came of those that were read in one place."""
+        self.redriven += taken
+        self.archived += taken if from_lake else 0
+        self.compared += tally.compared
+        self.of_other_models += taken - tally.compared - tally.failed
+        for stage, count in tally.errors.items():
+            self.errors[stage] = self.errors.get(stage, 0) + count
+
 
 def redrive(
     plan: WorkerPlan,
@@ -57,6 +84,7 @@ def redrive(
     selection: Selection,
     *,
     stop: Flag,
+    origin: Origin = _KAFKA,
     dry_run: bool = False,
     tick: Callable[[Tally], None] = lambda _tally: None,
 ) -> Redriven:
@@ -85,28 +113,45 @@ def redrive(
     if dry_run or stop.is_set() or not wanted:
         result.left = len(wanted)
         return result
-    _replay(plan, kafka, wanted, result, stop=stop, tick=tick)
+    _replay(plan, kafka, origin, wanted, result, stop=stop, tick=tick)
     return result
 
 
 def _replay(
     plan: WorkerPlan,
     kafka: KafkaSettings,
+    origin: Origin,
     wanted: dict[Spot, Failed],
     result: Redriven,
     *,
     stop: Flag,
     tick: Callable[[Tally], None],
 ) -> None:
-    topics = TopicNames(kafka.topic_prefix)
+    """All that Kafka holds, and what it does not, from the lake: each where it is asked for."""
+    topics, gone = TopicNames(kafka.topic_prefix), set(wanted)
+    result.left = len(wanted)
     with open_replay(replace(plan, control=None), topics, _WORKER_ID, stop.wait) as replay:
-        outbox = Outbox(kafka, f"{topics.prefix}{plan.target.group}.{_WORKER_ID}")
-        source = SpotSource(kafka, topics.requests, wanted)
-        tally = run_loop(plan, source, replay, outbox, stop, tick)
-    result.redriven, result.gone = source.taken, source.gone
-    result.compared, result.errors = tally.compared, dict(tally.errors)
-    result.of_other_models = source.taken - tally.compared - tally.failed
-    result.left = len(wanted) - source.taken - source.gone
+        for name in ("kafka", "lake"):
+            if origin.source not in (name, "auto") or not gone or stop.is_set():
+                continue
+            source = _source(name, plan, kafka, origin, {spot: wanted[spot] for spot in gone})
+            outbox = Outbox(kafka, f"{topics.prefix}{plan.target.group}.{_WORKER_ID}")
+            tally = run_loop(plan, source, replay, outbox, stop, tick)
+            gone = source.gone
+            result.add(tally, source.taken, from_lake=name == "lake")
+    result.gone = len(gone)
+    result.left -= result.redriven + result.gone
+
+
+def _source(
+    name: str, plan: WorkerPlan, kafka: KafkaSettings, origin: Origin, wanted: dict[Spot, Failed]
+) -> SpotSource | ArchiveSource:
+    topic = TopicNames(kafka.topic_prefix).requests
+    if name == "kafka":
+        return SpotSource(kafka, topic, wanted)
+    from shadowlane.replay_worker.redrive._archive_source import ArchiveSource  # noqa: PLC0415 - the lake's extra
+
+    return ArchiveSource(origin.lake, topic, plan.target.model, wanted)
 
 
 def _check(plan: WorkerPlan) -> None:

@@ -38,7 +38,8 @@ class SpotSource:
         self._ready: deque[Message] = deque()
         self._watch = StallWatch(f"reading {topic}")
         self._consumer = make_reader(kafka)
-        self.gone = 0
+        #: Those that are not in the topic any more.
+        self.gone: set[Spot] = set()
         #: How many were handed out and not given back.
         self.taken = 0
 
@@ -97,7 +98,7 @@ class SpotSource:
         place = TopicPartition(self._topic, partition)
         low, high = edges(self._consumer, place)
         there = deque(offset for offset in self._offsets[partition] if low <= offset < high)
-        self.gone += len(self._offsets[partition]) - len(there)
+        self.gone.update((partition, each) for each in self._offsets[partition] if not low <= each < high)
         self._offsets[partition] = there
         if not there:
             self._leave(partition)
@@ -110,7 +111,7 @@ class SpotSource:
 
     def _leave(self, partition: int) -> None:
         """Done with a partition; what was not met in it is gone."""
-        self.gone += len(self._offsets.pop(partition))
+        self.gone.update((partition, each) for each in self._offsets.pop(partition))
         self._is_open = False
 
     def _wanted_of(self, messages: Sequence[Message]) -> list[Message]:
@@ -119,8 +120,7 @@ class SpotSource:
         for message in messages:
             left, offset = self._offsets[message.partition() or 0], message.offset() or 0
             while left and left[0] < offset:
-                left.popleft()
-                self.gone += 1
+                self.gone.add((message.partition() or 0, left.popleft()))
             if left and left[0] == offset:
                 left.popleft()
                 found.append(message)
@@ -131,8 +131,8 @@ class SpotSource:
         decoded = _REQUESTS.decode([message.value() for message in messages])
         ids = dict(zip(decoded.kept, decoded.batch.column("request_id").to_pylist(), strict=True))
         for index, message in enumerate(messages):
-            failed = self._wanted[message.partition() or 0, message.offset() or 0]
-            if failed.is_of(message, ids.get(index)):
+            spot = message.partition() or 0, message.offset() or 0
+            if self._wanted[spot].is_of(message, ids.get(index)):
                 yield message
             else:
-                self.gone += 1
+                self.gone.add(spot)
