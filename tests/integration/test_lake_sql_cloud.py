@@ -27,7 +27,6 @@ ATTACKS = [
     "FROM 's3://lakes/secret.parquet'",
     "FROM read_text('s3://lakes/secret.txt')",
     "FROM read_parquet('s3://lakes/lake/comparisons/stray.parquet')",
-    "FROM read_parquet('s3://lakes/lake/comparisons/*.parquet')",
     "FROM glob('s3://lakes/*')",
     "COPY (SELECT 1 AS a) TO 's3://lakes/out.parquet'",
 ]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
-from threading import Event, Timer
-from typing import Any, NoReturn
+from time import monotonic
+from typing import Any, NoReturn, Self, TypeVar
 
 import duckdb
 import pyarrow as pa
@@ -24,9 +25,12 @@ from shadowlane.visible import visible
 _MEMORY = re.compile(r"[0-9]{1,6}(\.[0-9]+)? ?[KMGT]i?B", re.IGNORECASE)
 _BATCH = 2_048
 _LONGEST = 600
+_PATIENCE = 0.05
 _PLACE = re.compile(r"\n\s*LINE (?P<line>\d+): (?P<text>.*)\n(?P<indent> *)(?P<mark>\^+)")
 # What the engine raises, and what its errors become on their way through Arrow.
 _ERRORS = (duckdb.Error, pa.ArrowException, OSError, RuntimeError)
+
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,44 +61,81 @@ class Answer:
     versions: Mapping[str, int | None]
 
 
-@contextmanager
-def running(
-    location: Location,
-    connection: duckdb.DuckDBPyConnection,
-    tables: Sequence[TableFiles],
-    limits: Limits,
-) -> Iterator[Callable[[str], Answer]]:
-    """What runs a query, until its time is up or nobody reads on."""
-    is_late = Event()
+class Running:
+    """An engine at work for one query.
 
-    def stop() -> None:
-        is_late.set()
-        connection.interrupt()
+    It works in a thread of its own: waiting for it can be ended at any time, by Ctrl-C too, which the engine
+    itself notices now and then only (tried: one of ten was lost).
+    """
 
-    def fail(error: Exception) -> NoReturn:
-        if "nterrupted" in str(error):
-            if is_late.is_set():
-                raise LakeError(f"the query was stopped after {limits.seconds:g} s") from error
-            raise KeyboardInterrupt from error
-        _raise(error, location, connection, tables, limits)
+    def __init__(
+        self,
+        location: Location,
+        connection: duckdb.DuckDBPyConnection,
+        tables: Sequence[TableFiles],
+        limits: Limits,
+    ) -> None:
+        self._location = location
+        self._connection = connection
+        self._tables = tables
+        self._limits = limits
+        self._deadline = None if limits.seconds is None else monotonic() + limits.seconds
+        self._thread = ThreadPoolExecutor(1, "shadowlane-query")
 
-    def run(text: str) -> Answer:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.shutdown()
+
+    def do(self, work: Callable[[], Done]) -> Done:
+        """Have the engine do something, while there is time.
+
+        Raises:
+            QueryError: the query cannot be run as it is written.
+            DamagedLakeError: a file of the lake cannot be read.
+            LakeError: it takes too much memory or time.
+        """
+        future = self._thread.submit(work)
         try:
-            reader = _reader(connection.sql(text))
+            return future.result(None if self._deadline is None else max(0.0, self._deadline - monotonic()))
+        except TimeoutError as error:
+            raise LakeError(f"the query was stopped after {self._limits.seconds:g} s") from error
         except _ERRORS as error:
-            fail(_located(error, connection, text))
-        columns = _apart(reader.schema.names)
-        return Answer(columns, _rows(reader, fail), {table.name: table.version for table in tables})
+            self._fail(error)
+        finally:
+            while not future.done():
+                self._connection.interrupt()
+                wait([future], _PATIENCE)
 
-    timer = Timer(limits.seconds or 0, stop)
-    timer.daemon = True
-    if limits.seconds is not None:
-        timer.start()
-    try:
-        yield run
-    finally:
-        timer.cancel()
-        connection.interrupt()
+    def answer(self, text: str) -> Answer:
+        """Run the query."""
+
+        def start() -> pa.RecordBatchReader:
+            try:
+                return _reader(self._connection.sql(text))
+            except duckdb.Error as error:
+                raise _located(error, self._connection, text) from error
+
+        reader = self.do(start)
+        versions = {table.name: table.version for table in self._tables}
+        return Answer(_apart(reader.schema.names), self._rows(reader), versions)
+
+    def _rows(self, reader: pa.RecordBatchReader) -> Iterator[tuple[Any, ...]]:
+        with closing(reader):
+            while (batch := self.do(lambda: next(reader, None))) is not None:
+                yield from plain_rows(batch)
+
+    def _fail(self, error: Exception) -> NoReturn:
+        text = str(error)
+        if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
+            raise LakeError(
+                f"the query takes more than {self._limits.memory}: give it more (--memory), or ask for less"
+            ) from error
+        if ".parquet" in text:
+            for table in self._tables:
+                blame(self._location, self._connection, table)
+        raise QueryError(f"the query cannot be run: {sentence(text)}") from error
 
 
 def _reader(relation: Any) -> pa.RecordBatchReader:
@@ -113,17 +154,6 @@ def _located(error: Exception, connection: duckdb.DuckDBPyConnection, text: str)
     return error
 
 
-def _rows(reader: pa.RecordBatchReader, fail: Callable[[Exception], NoReturn]) -> Iterator[tuple[Any, ...]]:
-    while True:
-        try:
-            batch = reader.read_next_batch()
-        except StopIteration:
-            return
-        except _ERRORS as error:
-            fail(error)
-        yield from plain_rows(batch)
-
-
 def _apart(names: Sequence[str]) -> tuple[str, ...]:
     """The columns' names, each another: JSON has no two alike."""
     taken: list[str] = []
@@ -134,24 +164,6 @@ def _apart(names: Sequence[str]) -> tuple[str, ...]:
             free = f"{name}_{count}"
         taken.append(free)
     return tuple(taken)
-
-
-def _raise(
-    error: Exception,
-    location: Location,
-    connection: duckdb.DuckDBPyConnection,
-    tables: Sequence[TableFiles],
-    limits: Limits,
-) -> NoReturn:
-    text = str(error)
-    if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
-        raise LakeError(
-            f"the query takes more than {limits.memory}: give it more (--memory), or ask for less"
-        ) from error
-    if ".parquet" in text:
-        for table in tables:
-            blame(location, connection, table)
-    raise QueryError(f"the query cannot be run: {sentence(text)}") from error
 
 
 def sentence(text: str) -> str:

@@ -16,7 +16,7 @@ from shadowlane.lake._reader import table_store
 from shadowlane.lake._tables import TABLES, TableSpec
 from shadowlane.lake._witness import check_files
 from shadowlane.lake.sql._gate import let_through
-from shadowlane.lake.sql._running import Answer, Limits, running
+from shadowlane.lake.sql._running import Answer, Limits, Running
 from shadowlane.lake.sql._views import definitions, quoted, specs_of
 
 
@@ -49,10 +49,12 @@ def open_query(
         tables = [_table(location, spec, verify=verify) for spec in specs]
     except MovedOnError:
         tables = [_table(location, spec, verify=verify) for spec in specs]
-    with engine(location, limits.memory) as (connection, folder):
-        _furnish(connection, folder, tables)
-        with running(location, connection, tables, limits) as run:
-            yield run(query.text)
+    with (
+        engine(location, limits.memory) as (connection, folder),
+        Running(location, connection, tables, limits) as running,
+    ):
+        running.do(lambda: _furnish(connection, folder, tables))
+        yield running.answer(query.text)
 
 
 def _table(location: Location, spec: TableSpec, *, verify: bool) -> TableFiles:
