@@ -17,6 +17,7 @@ from deltalake import DeltaTable
 from shadowlane.aggregator import Scope, read_report
 from shadowlane.errors import DamagedLakeError, LakeError, SettingsError
 from shadowlane.lake import COMPARISONS, LABELS, TABLES
+from shadowlane.lake._witness import check_files
 from shadowlane.lake.sql import Limits, QueryError, open_query
 from shadowlane.lake.sql import _sandbox as sandbox
 from unit.aggregator.report_lake import NOON, Row, append, comparison, files
@@ -170,7 +171,7 @@ def test_files_removed_before_they_were_read_are_looked_up_again(
 ) -> None:
     """A compaction between the log and the files: the query goes on at the new version."""
     write(tmp_path, [comparison(1)], [comparison(2)])
-    really = sandbox.check_files
+    really = check_files
     calls: list[int] = []
 
     def compacting(*arguments: Any, **options: Any) -> int:

@@ -141,12 +141,12 @@ def test_a_table_has_its_columns_side_by_side() -> None:
 
 def test_a_table_too_wide_for_its_terminal_is_a_list() -> None:
     """Each row below the other; a file or pipe gets the columns, however wide."""
-    answer = [("first", "second"), [("x" * 30, "y" * 30)]]
-    assert text_of(answer_of(*answer), Form.table, width=50) == (
-        f"row 1\n  first   {'x' * 30}\n  second  {'y' * 30}\n"
-    )
-    assert text_of(answer_of(*answer), Form.table, width=62).startswith("first ")
-    assert text_of(answer_of(*answer), Form.table).startswith("first ")
+    rows = [("x" * 30, "y" * 30)]
+    listed = f"row 1\n  first   {'x' * 30}\n  second  {'y' * 30}\n"
+    names = ("first", "second")
+    assert text_of(answer_of(names, rows), Form.table, width=50) == listed
+    assert text_of(answer_of(names, rows), Form.table, width=62).startswith("first ")
+    assert text_of(answer_of(names, rows), Form.table).startswith("first ")
 
 
 @given(st.lists(st.tuples(texts, texts), min_size=1, max_size=3), st.none() | st.integers(1, 50))

@@ -182,7 +182,8 @@ def test_the_engine_refuses_what_slips_through_the_gate(folder: Path, attack: st
 def test_variables_of_the_program_are_no_tables(folder: Path) -> None:
     """A name in a query is a table's, never that of a data frame which happens to be in memory."""
     loot = pa.table({"a": [SECRET]})
-    assert duckdb.sql("FROM loot").fetchall() == [(SECRET,)]
+    with duckdb.connect(":memory:") as connection:
+        assert connection.execute("FROM loot").fetchall() == [(SECRET,)]
     with pytest.raises(QueryError, match="loot does not exist"):
         ask(folder, "FROM loot")
     assert loot.num_rows == 1
