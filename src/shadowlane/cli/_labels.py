@@ -286,15 +286,15 @@ def _said(each: NamedLabels, compared: int) -> Iterator[str]:
     """What is known of one name's labels; what is none is left out."""
     covered = f"{each.covered:,} of {compared:,} compared requests have a label"
     yield f"{covered}: {_share(each.covered, compared)}" if compared else "no request was compared yet"
-    yield f"{each.requests:,} labels, in {each.rows:,} rows"
+    yield f"requests with a label: {each.requests:,}, of {each.rows:,} rows"
     counts = [
-        (each.duplicates, "rows say again what was said before"),
-        (each.corrections, "rows correct what was said before"),
-        (each.withdrawn, "requests had their label taken back"),
-        (each.unknown_ids, "requests that the lake does not know (yet)"),
-        (each.before_request, "labels observed before their request"),
+        (each.duplicates, "said again (duplicates)"),
+        (each.corrections, "corrected"),
+        (each.withdrawn, "taken back"),
+        (each.unknown_ids, "of requests that the lake does not know (yet)"),
+        (each.before_request, "observed before their request"),
     ]
-    yield from (f"{count:,} {words}" for count, words in counts if count)
+    yield from (f"{words}: {count:,}" for count, words in counts if count)
     if each.lateness:
         late = each.lateness
         spans = map(_span, (late.p50_seconds, late.p90_seconds, late.max_seconds))

@@ -29,14 +29,21 @@ FROM (
 )
 """
 
-_REPEATED = """
-WITH row AS (
-  SELECT hash(model, request_id, name) AS key, observed_at, line,
-    hash(CASE WHEN name NOT IN (SELECT unnest($scores)) THEN text END,
-      CASE WHEN name IN (SELECT unnest($scores)) THEN number END, vector, ranking) AS value
-  FROM read_parquet($spool)
-)
-"""
+_KEY = "hash(model, request_id, name)"
+
+# Few say something twice, so only those rows are looked at closer.
+_SEVERAL = f"""
+CREATE TEMP TABLE several AS
+SELECT {_KEY} AS key FROM read_parquet($spool) GROUP BY key HAVING count(*) > 1
+"""  # noqa: S608 - of constants
+
+_ROW = f"""
+CREATE TEMP TABLE row AS
+SELECT {_KEY} AS key, observed_at, line,
+  hash(CASE WHEN name NOT IN (SELECT unnest($scores)) THEN text END,
+    CASE WHEN name IN (SELECT unnest($scores)) THEN number END, vector, ranking) AS value
+FROM read_parquet($spool) WHERE {_KEY} IN (SELECT key FROM several)
+"""  # noqa: S608 - of constants
 
 _KNOWN = """
 {into} SELECT DISTINCT hash(request_id) AS id
@@ -52,21 +59,23 @@ WHERE model = $model AND hash(request_id) NOT IN (SELECT id FROM known)
 
 def repeats(spool: Path, scores: Sequence[str], folder: Path) -> tuple[int, int]:
     """How many rows of the file repeat another one, and how many correct one."""
-    statement = _REPEATED + REPEATS.format(groups="", order="observed_at, line")
-    # Of an empty list the engine cannot tell what it would hold; no name is empty.
-    values = {"spool": str(spool), "scores": [*scores] or [""]}
     with _engine(folder) as engine:
-        [(duplicates, corrections)] = engine.execute(statement, values).fetchall()
+        [(several,)] = engine.execute(_SEVERAL, {"spool": str(spool)}).fetchall()
+        if not several:
+            return 0, 0
+        # Of an empty list the engine cannot tell what it would hold; no name is empty.
+        engine.execute(_ROW, {"spool": str(spool), "scores": [*scores] or [""]})
+        [(duplicates, corrections)] = engine.execute(
+            REPEATS.format(groups="", order="observed_at, line")
+        ).fetchall()
     return duplicates, corrections
 
 
 def models_of(spool: Path, folder: Path) -> list[str]:
     """Which models the rows are about."""
+    statement = "SELECT DISTINCT model FROM read_parquet($spool) ORDER BY model"
     with _engine(folder) as engine:
-        found = engine.execute(
-            "SELECT DISTINCT model FROM read_parquet($spool) ORDER BY model", {"spool": str(spool)}
-        )
-        return [model for (model,) in found.fetchall()]
+        return [model for (model,) in engine.execute(statement, {"spool": str(spool)}).fetchall()]
 
 
 def unknown_ids(lake: Lake, spool: Path, models: Sequence[str]) -> int | None:

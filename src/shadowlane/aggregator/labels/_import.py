@@ -158,7 +158,9 @@ def fault_text(fault: Fault, place: str) -> str:
 def _land(plan: ImportPlan, prepared: _Prepared, stop: Event, follow: Follow) -> Imported:
     checker, spool = prepared.checker, prepared.spool
     duplicates, corrections = repeats(spool.path, checker.scores, prepared.folder)
-    unknown = unknown_ids(plan.lake, spool.path, models_of(spool.path, prepared.folder))
+    model = plan.mapping.model
+    models = models_of(spool.path, prepared.folder) if model is None else [model]
+    unknown = unknown_ids(plan.lake, spool.path, models)
     landed, seen = (_look if plan.dry_run else _land_groups)(plan, prepared, stop, follow)
     return Imported(
         file=prepared.name,
