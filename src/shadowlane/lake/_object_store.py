@@ -5,11 +5,11 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
 from posixpath import commonpath, dirname
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
@@ -20,9 +20,6 @@ from shadowlane.errors import LakeError
 from shadowlane.lake._faults import to_lake_error
 from shadowlane.lake._location import Location
 from shadowlane.lake._store import Entry
-
-if TYPE_CHECKING:
-    from obstore import ReadableFile
 
 _PREFIXES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_STORAGE_"}
 _NOT_OURS = {"AWS_S3_ALLOW_UNSAFE_RENAME"}
@@ -75,10 +72,14 @@ class ObjectStore:
         """An object's bytes: a small one in one request, a large one in parts, as they are read."""
         with self._errors(f"read {path} of", missing=FileNotFoundError):
             found = obstore.get(self._store, path)
-            if found.meta["size"] <= _WHOLE_UP_TO:
+            size = found.meta["size"]
+            if size <= _WHOLE_UP_TO:
                 return io.BytesIO(found.bytes().to_bytes())
-            parts = obstore.open_reader(self._store, path, buffer_size=_PART)
-        return io.BufferedReader(_Reading(parts, lambda: self._errors(f"read {path} of")), _PART)
+        return io.BufferedReader(_Parts(lambda start, length: self._part(path, start, length), size), _PART)
+
+    def _part(self, path: str, start: int, length: int) -> bytes:
+        with self._errors(f"read {path} of"):
+            return obstore.get_range(self._store, path, start=start, length=length).to_bytes()
 
     def walk(self, prefix: str = "") -> Iterator[Entry]:
         """The objects below a prefix."""
@@ -106,12 +107,13 @@ class ObjectStore:
             raise to_lake_error(error, doing, self._location) from error
 
 
-class _Reading(io.RawIOBase):
-    """An object that is read in parts."""
+class _Parts(io.RawIOBase):
+    """An object that is read in parts, for which its own client's files are not always fit."""
 
-    def __init__(self, parts: ReadableFile, errors: Callable[[], AbstractContextManager[None]]) -> None:
-        self._parts = parts
-        self._errors = errors
+    def __init__(self, part: Callable[[int, int], bytes], size: int) -> None:
+        self._part = part
+        self._size = size
+        self._at = 0
 
     def readable(self) -> bool:
         """It is."""
@@ -123,18 +125,22 @@ class _Reading(io.RawIOBase):
 
     def tell(self) -> int:
         """Where the next byte is read."""
-        return self._parts.tell()
+        return self._at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go on reading elsewhere."""
-        return self._parts.seek(offset, whence)
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        self._at = max(0, start + offset)
+        return self._at
 
     def readinto(self, buffer: Any) -> int:
         """Read what comes next."""
-        with self._errors():
-            content = self._parts.read(len(buffer))
-        buffer[: len(content)] = content.to_bytes()
-        return len(content)
+        wanted = min(len(buffer), self._size - self._at)
+        if wanted <= 0:
+            return 0
+        buffer[:wanted] = self._part(self._at, wanted)
+        self._at += wanted
+        return wanted
 
 
 @cache
