@@ -79,7 +79,7 @@ def test_only_the_model_that_was_named(tmp_path: Path) -> None:
     days_ago(40, lake=tmp_path)
     days_ago(40, lake=tmp_path, model="ranker", first=1)
     chosen = plan(tmp_path, model="ranker", older_than=timedelta(days=30))
-    assert [day.model for day in expire(chosen, expiring(chosen))] == ["ranker"]
+    assert [day.model for day in expire(chosen)] == ["ranker"]
     assert numbers(tmp_path) == [0]
 
 

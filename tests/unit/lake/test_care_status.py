@@ -123,7 +123,7 @@ def test_a_table_without_a_row(tmp_path: Path) -> None:
     LakeTable(tmp_path, LEDGER)
     found = one(tmp_path)
     assert (found.holding.rows, found.holding.bytes_a_row, found.growth) == (0, None, None)
-    assert found.positions == found.models == []
+    assert (found.positions, found.models) == ([], [])
     assert look_deep(tmp_path).landed == []
 
 
@@ -137,7 +137,7 @@ def test_no_lake_is_said_to_be_none(tmp_path: Path) -> None:
 def test_landed_offsets_that_are_neither_row_nor_dead_letter(tmp_path: Path) -> None:
     """Where the gaps are, and how long; dead letters fill them, of this table's topic only."""
     fill(tmp_path, [entries(0, 1, 3, 8, 9), entries(4, landed_partition=[1])])
-    letters = {
+    letters: dict[str, Any] = {
         "topic": ["eu.shadow-ledger", "eu.shadow-errors"],
         "landed_partition": [0, 0],
         "landed_offset": [2, 5],

@@ -16,13 +16,16 @@ from shadowlane.lake import LEDGER, LakeTable
 from shadowlane.lake._store import FolderStore
 from shadowlane.lake.care import CompactionPlan, Vacuumed, VacuumPlan, compact, vacuum
 
-NOW = {"keep": timedelta(0), "force": True}
-
 
 def one(plan: VacuumPlan) -> Vacuumed:
     """Vacuum a lake of one table."""
     (done,) = vacuum(plan)
     return done
+
+
+def all_of(lake: Path) -> VacuumPlan:
+    """Keep nothing, as one may where nobody else is at work."""
+    return VacuumPlan(lake, keep=timedelta(0), force=True)
 
 
 def parquet(lake: Path) -> set[Path]:
@@ -46,7 +49,7 @@ def test_what_compaction_replaced_is_kept_until_its_time(tmp_path: Path) -> None
     done = one(VacuumPlan(tmp_path))
     assert (done.files, done.waiting) == (0, 4)
     assert len(parquet(tmp_path)) == 5
-    done = one(VacuumPlan(tmp_path, **NOW))
+    done = one(all_of(tmp_path))
     assert (done.files, done.waiting) == (4, 0)
     assert parquet(tmp_path) == set(files(tmp_path))
     assert numbers(tmp_path) == [0, 1, 2, 3]
@@ -74,7 +77,7 @@ def test_a_file_that_is_old_but_was_replaced_lately_is_kept(tmp_path: Path) -> N
     ],
 )
 def test_what_a_killed_writer_left_goes_when_it_is_old(tmp_path: Path, name: str) -> None:
-    """A file that was never committed, and drafts of ours and of Delta's; a young one may be committed yet."""
+    """A file that was never committed, and drafts; a young one may be committed yet."""
     small_commits(tmp_path, 2)
     left = leave(tmp_path / "ledger" / name, days=1)
     assert one(VacuumPlan(tmp_path)).files == 0
@@ -92,7 +95,7 @@ def test_what_is_listed_stays_however_old_it_is(tmp_path: Path) -> None:
     everything = [each for each in (tmp_path / "ledger").rglob("*") if each.is_file()]
     for file in everything:
         os.utime(file, (1, 1))
-    assert one(VacuumPlan(tmp_path, **NOW)).files == 0
+    assert one(all_of(tmp_path)).files == 0
     assert all(file.exists() for file in everything)
 
 
@@ -111,7 +114,7 @@ def test_nothing_outside_the_table_goes(tmp_path: Path) -> None:
     beside = [leave(lake / "notes.parquet"), leave(tmp_path / "elsewhere/part-0.parquet")]
     (lake / "ledger" / "model=linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     (lake / "ledger" / "linked.parquet").symlink_to(beside[1])
-    one(VacuumPlan(lake, **NOW))
+    one(all_of(lake))
     assert all(file.exists() for file in beside)
 
 
@@ -129,7 +132,7 @@ def test_a_log_that_forgot_a_commit_is_no_reason_to_delete_its_rows(tmp_path: Pa
         os.utime(file, (1, 1))
     (tmp_path / "ledger/_delta_log/00000000000000000002.json").write_bytes(b"")
     with pytest.raises(DamagedLakeError, match=r"00000000000000000002\.json is cut or altered"):
-        vacuum(VacuumPlan(tmp_path, **NOW))
+        vacuum(all_of(tmp_path))
     assert len(parquet(tmp_path)) == 3
 
 
@@ -155,7 +158,7 @@ def test_an_aggregator_goes_on_after_a_vacuum(tmp_path: Path) -> None:
     """Its positions and its snapshot are as they were."""
     table = small_commits(tmp_path, 3)
     compact(CompactionPlan(tmp_path))
-    vacuum(VacuumPlan(tmp_path, **NOW))
+    vacuum(all_of(tmp_path))
     small_commits(tmp_path, 1, first=3)
     assert LakeTable(tmp_path, LEDGER).resume(APP) == 4
     assert table.resume(APP) == 4

@@ -64,13 +64,14 @@ def expiring(plan: ExpiryPlan) -> list[Day]:
     return going
 
 
-def expire(plan: ExpiryPlan, days: Iterable[Day]) -> list[Day]:
+def expire(plan: ExpiryPlan, days: Iterable[Day] | None = None) -> list[Day]:
     """Have the tables no longer list these days, nor what landed in them since; what went, in all.
 
-    Their files stay for readers of older versions until a vacuum. Positions stay as they are.
+    By default these are the days that the plan lets go now. Their files stay for readers of older
+    versions until a vacuum. Positions stay as they are.
     """
     wanted: dict[str, set[tuple[str | None, date]]] = defaultdict(set)
-    for day in days:
+    for day in expiring(plan) if days is None else days:
         wanted[day.table].add((day.model, day.date))
     specs = [spec for spec in plan.tables if spec.name in wanted]
     tables = open_tables(plan.lake, specs, writing=True) if specs else []
