@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable, Schema
 
-from aggregators import CATCH_UP, Aggregators, end, is_stopped, landed, wait_until
+from aggregators import CATCH_UP, MEMBER, Aggregators, end, is_stopped, landed, wait_until
 from faulty_kafka import FaultyKafka
 from lake_accounting import assert_exactly_once
 from lake_feed import Feed
@@ -26,7 +26,7 @@ from shadowlane.lake import COMPARISONS
 
 SEED = int(os.environ.get("SHADOWLANE_TEST_SEED", "7"))
 KILLS = int(os.environ.get("SHADOWLANE_TEST_KILLS", "8"))
-ROUNDS = max(7, KILLS // 4)
+ROUNDS = max(5, KILLS // 4)
 #: A step, and how often it is come to before the kill.
 STEPS = (
     ("while creating a table", 1),
@@ -167,19 +167,21 @@ def test_those_that_stood_still_past_their_session_spoil_nothing(
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_three_that_come_and_go_land_each_message_once(
-    aggregators: Aggregators, settings: KafkaSettings
+    protocol: str, aggregators: Aggregators, settings: KafkaSettings
 ) -> None:
     """Every two seconds one starts, is told to leave or is killed, while messages come."""
     chance, feed = random.Random(SEED), Feed(settings, SEED)  # noqa: S311 - not for secrets
-    aggregators.start()
+    plan = {**MEMBER, "group_protocol": protocol}
+    aggregators.start(plan)
     told: list[subprocess.Popen[str]] = []
     with feed.flowing():
         for _ in range(ROUNDS):
             time.sleep(2)
             staying = [each for each in aggregators.running if each not in told]
             if len(staying) < 2 or (len(staying) < 3 and chance.random() < 0.5):
-                aggregators.start()
+                aggregators.start(plan)
                 continue
             victim, how = chance.choice(staying), chance.choice((signal.SIGTERM, signal.SIGKILL))
             victim.send_signal(how)
