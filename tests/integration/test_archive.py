@@ -22,9 +22,14 @@ from confluent_kafka import Producer
 from deltalake import DeltaTable
 
 from archived import decoded
+from object_stores import s3_bucket, s3_store
 from shadowlane.aggregator import AggregatorPlan, run_aggregator
 from shadowlane.errors import DamagedLakeError, LakeError, SettingsError
 from shadowlane.kafka import KafkaSettings, TopicNames, make_producer, read_to_end
+from shadowlane.lake import Lake
+from shadowlane.lake.care import CompactionPlan, VacuumPlan
+from shadowlane.lake.care import compact as merge_files
+from shadowlane.lake.care import vacuum as sweep
 from shadowlane.replay_worker import WorkerPlan
 from shadowlane.replay_worker.archive import Archive, Choice
 from shadowlane.replay_worker.window import How, Speed, Summary, Window, estimate_replay, run_replay
@@ -83,7 +88,7 @@ def lake(folder: Path) -> str:
     return str(folder / "lake")
 
 
-def archive(settings: KafkaSettings, lake: str, **more: Any) -> dict[str, int]:
+def archive(settings: KafkaSettings, lake: Lake, **more: Any) -> dict[str, int]:
     """Land all that is there, requests too."""
     chosen = AggregatorPlan(lake, until_caught_up=True, archive_requests=True, **more)
     return run_aggregator(chosen, settings, stop=Event()).rows
@@ -336,6 +341,20 @@ def test_killed_at_any_moment_the_lake_is_replayed_once(
     assert said["source"] == "lake"
 
 
+def test_an_archive_in_an_object_store_is_replayed_as_well(
+    settings: KafkaSettings, topics: TopicNames, producer: Producer
+) -> None:
+    """Landed there, deleted in Kafka, replayed by two processes."""
+    publish(producer, topics, range(150))
+    with s3_store() as endpoint:
+        lake = s3_bucket(endpoint, "lakes").location("archive")
+        archive(settings, lake)
+        delete(settings, topics, ALL_GONE)
+        summary = replay(settings, plan(), how=How(source="lake", lake=lake, processes=2))
+    assert (summary.finished, list(summary.clipped)) == (True, [])
+    assert_exactly(done(settings), INSIDE)
+
+
 def interrupted(settings: KafkaSettings, it: WorkerPlan, lake: str) -> Summary:
     """A replay from the lake that is told to stop after some requests."""
     stop, before = Event(), len(done(settings, it.target.run).places)
@@ -353,10 +372,11 @@ def stop_after(stop: Event, requests: int, now: Any) -> None:
 
 
 def merge(lake: str) -> None:
-    """Merge the small files of the archive, as compaction does."""
-    DeltaTable(f"{lake}/requests").optimize.compact()
+    """Merge the small files of the archive."""
+    merged = merge_files(CompactionPlan(lake))
+    assert any(each.joined for each in merged)
 
 
 def vacuum(lake: str) -> None:
     """Remove the files that only old versions list."""
-    DeltaTable(f"{lake}/requests").vacuum(0, dry_run=False, enforce_retention_duration=False)
+    sweep(VacuumPlan(lake, keep=timedelta(0), force=True))

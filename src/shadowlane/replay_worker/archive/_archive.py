@@ -127,7 +127,8 @@ class Archive:
     def _rows(self, piece: Piece, spans: Spans) -> pa.Table:
         with self._table.open(piece.file) as parquet:
             rows = parquet.read_row_group(piece.group, columns=COLUMNS)
-        return rows.filter(pa.array(self._choice.holds(rows, spans)))
+        chosen = self._choice.holds(rows, spans)
+        return rows if chosen.all() else rows.filter(pa.array(chosen))
 
     def _firsts(self, partitions: set[int]) -> dict[int, tuple[int, int]]:
         """Where the archive begins; the files by their least offset, until none can hold an earlier one."""

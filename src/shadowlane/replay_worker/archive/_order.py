@@ -43,9 +43,12 @@ def _sweep(
         held = rows if held is None else pa.concat_tables([held, rows])
         partitions, offsets = places(held)
         is_ready = offsets < firsts[partitions]
-        if is_ready.any():
-            yield _ordered(held.filter(pa.array(is_ready)))
-            held = held.filter(pa.array(~is_ready))
+        if is_ready.all():
+            ready, held = held, held.slice(0, 0)
+        else:
+            ready, held = held.filter(pa.array(is_ready)), held.filter(pa.array(~is_ready))
+        if ready.num_rows:
+            yield _ordered(ready)
         if held.nbytes > most_bytes:
             spans, held = _let_go(spans, held)
     if held is not None and held.num_rows:  # it waited for row groups that hold none of these spans any more
