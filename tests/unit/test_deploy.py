@@ -11,9 +11,10 @@ import pytest
 import typer.main
 import yaml
 
+from shadowlane.aggregator._metrics import METRICS as AGGREGATORS
 from shadowlane.cli._app import app
 from shadowlane.replay_worker import ModelSource, Target, WorkerPlan
-from shadowlane.replay_worker._metrics import METRICS
+from shadowlane.replay_worker._metrics import METRICS as WORKERS
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 TARGET = Target("fraud", "boosting-2")
@@ -21,16 +22,21 @@ TARGET = Target("fraud", "boosting-2")
 
 @pytest.fixture(scope="module")
 def manifests() -> dict[str, Any]:
-    """The manifests by their kind."""
-    files = (DEPLOY / "kubernetes").glob("*.yaml")
-    documents = [each for file in files for each in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
-    return {each["kind"]: each for each in documents}
+    """The workers' manifests by their kind."""
+    return {each["kind"]: each for name in ("worker", "keda") for each in read(name)}
 
 
-@pytest.fixture(scope="module")
-def pod(manifests: dict[str, Any]) -> dict[str, Any]:
-    """The worker's pod."""
-    spec: dict[str, Any] = manifests["Deployment"]["spec"]["template"]["spec"]
+def read(name: str) -> list[dict[str, Any]]:
+    """The manifests of a file."""
+    return list(yaml.safe_load_all((DEPLOY / "kubernetes" / f"{name}.yaml").read_text(encoding="utf-8")))
+
+
+@pytest.fixture(scope="module", params=["worker", "aggregator"])
+def pod(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The pod of a Deployment."""
+    deployment = next(each for each in read(request.param) if each["kind"] == "Deployment")
+    assert deployment["apiVersion"] == "apps/v1"
+    spec: dict[str, Any] = deployment["spec"]["template"]["spec"]
     return spec
 
 
@@ -45,7 +51,7 @@ def test_the_manifests_are_of_the_versions_that_are_served(manifests: dict[str, 
     assert manifests["ScaledObject"]["spec"]["scaleTargetRef"]["name"] == name
 
 
-def test_the_worker_is_started_with_options_that_there_are(pod: dict[str, Any]) -> None:
+def test_a_pod_is_started_with_options_that_there_are(pod: dict[str, Any]) -> None:
     """The command line takes each argument and each SHADOWLANE_ variable of the example."""
     (container,) = pod["containers"]
     command, *options = container["args"]
@@ -85,19 +91,27 @@ def test_the_scaler_looks_at_the_workers_own_group(manifests: dict[str, Any]) ->
     assert all(isinstance(value, str) for value in metadata.values())
 
 
-def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
+@pytest.mark.parametrize(
+    ("file", "known", "common"),
+    [
+        ("workers", {metric.name: metric for metric in WORKERS}, {"model", "shadow", "run"}),
+        ("aggregator", {metric.name: metric for metric in AGGREGATORS}, set()),
+    ],
+)
+def test_the_dashboards_ask_for_metrics_that_there_are(
+    file: str, known: dict[str, Any], common: set[str]
+) -> None:
     """Each name in each expression, and each label that it is added up by."""
-    dashboard = json.loads((DEPLOY / "grafana" / "workers.json").read_text(encoding="utf-8"))
+    dashboard = json.loads((DEPLOY / "grafana" / f"{file}.json").read_text(encoding="utf-8"))
     queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     queries += [each["query"] for each in dashboard["templating"]["list"] if each["type"] == "query"]
-    known = {metric.name: metric for metric in METRICS}
-    assert len(queries) > 10
+    assert len(queries) > 8
     for query in queries:
         names = set(re.findall(r"shadowlane_\w+", query))
         metrics = {known.get(name) or known[re.sub("_(bucket|sum|count)$", "", name)] for name in names}
         assert metrics, query
         added_by = {label for labels in re.findall(r"by \(([^)]*)\)", query) for label in labels.split(", ")}
         for metric in metrics:
-            assert added_by - {"le"} <= {"model", "shadow", "run", *metric.labels}, query
+            assert added_by - {"le"} <= {*common, *metric.labels}, query
             assert ("_bucket" in query) <= (metric.kind == "histogram")
     assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])

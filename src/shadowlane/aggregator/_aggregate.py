@@ -93,7 +93,8 @@ def _run(
             outage.fail(error)
         standing.update(share, gathering.waiting, outage, goal)
     standing.stopping = True
-    gathering.flush(last=True)
+    if outage.error is None:  # else it is read again, by whoever comes next
+        gathering.flush(last=True)
 
 
 def _check_lake(lake: Lake) -> None:

@@ -53,7 +53,7 @@ class Gathering:
             key, together = (topic, partition), list(run)
             if failed:
                 gaps.update(key for message in together if self._missed(key, message))
-            elif key in reached:
+            elif key in reached and (together[0].offset() or 0) >= reached[key]:
                 reached[key] = (together[-1].offset() or 0) + 1
                 self._add(topic, partition, together)
         if gaps:

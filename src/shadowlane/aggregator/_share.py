@@ -2,6 +2,9 @@
 
 The group's callbacks only note what came and went: what is new stands paused, adrift, until the loop has
 asked the lake, which may fail, and be asked again.
+
+Only numbers are given to the client as places to start at, never "the beginning" or "the end": for those it
+asks the broker, and an answer that comes late must not move a partition that was sent elsewhere meanwhile.
 """
 
 from __future__ import annotations
@@ -9,7 +12,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping
 
-from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from shadowlane.aggregator._landings import Landings
 from shadowlane.aggregator._stream import Stream
@@ -44,7 +47,7 @@ class Share:
         """These are ours; nothing of them is read before `find`."""
         self.joined = True
         for each in partitions:
-            each.offset = OFFSET_END  # never read from there: it only asks nobody where to start
+            each.offset = 0  # nothing is read from there
         self._adrift |= {(each.topic, each.partition) for each in partitions}
         with mapped("taking partitions"):
             self._consumer.incremental_assign(partitions)
@@ -117,7 +120,7 @@ class Share:
 
     def _go(self, key: Key, reached: int) -> None:
         """A partition that met a gap cannot seek any more; one that is given anew can always be read."""
-        here = TopicPartition(*key, OFFSET_BEGINNING if reached == UNREAD else reached)
+        here = TopicPartition(*key, max(0, reached))
         with mapped("going to where the lake is"):
             self._consumer.incremental_unassign([here])
             self._consumer.incremental_assign([here])
@@ -129,6 +132,8 @@ class Share:
         wanted = self.reached[key]
         with mapped("looking for the start of a partition"):
             start, end = self._consumer.get_watermark_offsets(TopicPartition(*key), timeout=_TIMEOUT)
+        if wanted == UNREAD:  # what expired before anything landed was never the lake's
+            return start
         place = f"{key[0]}[{key[1]}]"
         if wanted > end:
             raise LakeError(
