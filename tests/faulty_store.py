@@ -101,7 +101,9 @@ Deed = Answer | Reset | LoseAnswer | Without
 
 
 @dataclass(slots=True)
-class _Rule:
+class Rule:
+    """What is done with which requests, how often still, and how often it was."""
+
     matches: Matcher
     deed: Deed
     left: float
@@ -114,15 +116,13 @@ class FaultyStore:
 
     url: str
     requests: list[Request] = field(default_factory=list)
-    _rules: list[_Rule] = field(default_factory=list)
+    _rules: list[Rule] = field(default_factory=list)
     _lock: Lock = field(default_factory=Lock)
 
     @contextmanager
-    def doing(
-        self, deed: Deed, matches: Matcher = lambda _: True, times: float = math.inf
-    ) -> Iterator[_Rule]:
+    def doing(self, deed: Deed, matches: Matcher = lambda _: True, times: float = math.inf) -> Iterator[Rule]:
         """Do this with requests that match, so many times at most, for as long as the block lasts."""
-        rule = _Rule(matches, deed, times)
+        rule = Rule(matches, deed, times)
         with self._lock:
             self._rules.append(rule)
         try:

@@ -73,15 +73,18 @@ class Bucket:
                 client.download_file(name, each["Key"], str(target))
 
 
-def s3_client(endpoint: str, **keys: str) -> Any:
+def s3_client(endpoint: str) -> Any:
     """Another client of the same store."""
-    given = keys or KEYS
+    return _client("s3", endpoint)
+
+
+def _client(service: str, endpoint: str) -> Any:
     return boto3.client(
-        "s3",
+        service,
         endpoint_url=endpoint,
         region_name="us-east-1",
-        aws_access_key_id=given["access_key_id"],
-        aws_secret_access_key=given["secret_access_key"],
+        aws_access_key_id=KEYS["access_key_id"],
+        aws_secret_access_key=KEYS["secret_access_key"],
         config=Config(s3={"addressing_style": "path"}),
     )
 
@@ -100,6 +103,15 @@ def s3_bucket(endpoint: str, name: str) -> Bucket:
     s3_client(endpoint).create_bucket(Bucket=name)
     options = {"endpoint": endpoint, "region": "us-east-1", "allow_http": True, **KEYS}
     return Bucket(f"s3://{name}", endpoint, options)
+
+
+def iam_user(endpoint: str, name: str, policy: Mapping[str, Any]) -> dict[str, str]:
+    """The keys of a new user who may do what a policy says."""
+    iam = _client("iam", endpoint)
+    iam.create_user(UserName=name)
+    iam.put_user_policy(UserName=name, PolicyName=name, PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
 
 
 def google_bucket(endpoint: str, name: str) -> Bucket:

@@ -11,12 +11,15 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from deltalake import DeltaTable
+from deltalake.exceptions import TableNotFoundError
 
 from aggregators import Aggregators, end, wait_until
-from faulty_store import Answer, Deed, FaultyStore, LoseAnswer, Matcher, Reset, faulty_store
+from faulty_store import Answer, Deed, FaultyStore, LoseAnswer, Matcher, Reset, Rule, faulty_store
 from lake_accounting import assert_exactly_once
 from lake_feed import Feed
 from object_stores import KEYS, Bucket, s3_bucket, s3_store
@@ -73,16 +76,13 @@ def lake(bucket: Bucket) -> str:
 def aggregators(tmp_path: Path, settings: KafkaSettings, lake: str) -> Iterator[Aggregators]:
     """Aggregators of the run's Kafka that land in S3."""
     made = Aggregators(tmp_path, settings)
-    made.lake = lake  # type: ignore[assignment] - they hand it on as text
+    made.lake = lake  # type: ignore[assignment]  # they hand it on as text
     yield made
     made.close()
 
 
 def rows(lake: str, table: str = "comparisons") -> int:
     """How many rows a table has by its log; none where there is no table yet."""
-    from deltalake import DeltaTable  # noqa: PLC0415 - each call looks afresh
-    from deltalake.exceptions import TableNotFoundError  # noqa: PLC0415 - the same
-
     location = Location.parse(lake)
     try:
         return int(DeltaTable(location.table(table), storage_options=dict(location.options)).count())
@@ -160,13 +160,21 @@ def test_it_waits_out_faults_of_the_store(
         before = rows(lake)
         with proxy.doing(deed, matches) as rule:
             feed.some(40)
-            wait_until(lambda rule=rule: rule.done >= 2)
-        wait_until(lambda before=before: rows(lake) > before)
+            wait_until(partial(_was_done, rule))
+        wait_until(partial(_has_more, lake, before))
         assert member.poll() is None
     assert aggregators.start(MEMBER | {"until_caught_up": True}).wait(120) == 0
     end([member])
     assert judged(bucket, settings, tmp_path / "copy", kills=100) == rows(lake)
     assert "SlowDown" in aggregators.log.read_text()
+
+
+def _was_done(rule: Rule) -> bool:
+    return rule.done >= 2
+
+
+def _has_more(lake: str, before: int) -> bool:
+    return rows(lake) > before
 
 
 @pytest.mark.timeout(240)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from object_stores import (
     azure_store,
     azurite,
     google_bucket,
+    iam_user,
     s3_bucket,
     s3_store,
 )
@@ -343,3 +346,23 @@ def test_the_engine_is_kept_to_its_folder(lake: Location) -> None:
             connection.execute(
                 "SELECT * FROM read_text($file)", {"file": f"{lake.url}/_shadowlane/create-only"}
             )
+
+
+def test_the_rights_in_the_docs_suffice_and_no_more() -> None:
+    """The two policies of docs/lake-cloud.md, held to by a store that checks them."""
+    page = (Path(__file__).parents[2] / "docs" / "lake-cloud.md").read_text()
+    writer, reader = (json.loads(each) for each in re.findall(r"```json\n(.*?)```", page, re.DOTALL))
+    with s3_store(os.environ | {"INITIAL_NO_AUTH_ACTION_COUNT": "8"}) as endpoint:
+        writes, reads = iam_user(endpoint, "writer", writer), iam_user(endpoint, "reader", reader)
+        bucket = s3_bucket(endpoint, "my-bucket")
+        mine, theirs = bucket.location("shadowlane", **writes), bucket.location("shadowlane", **reads)
+        table = opened(mine)
+        for number in range(2):
+            table.append(rows(number), {"t-0": number + 1})
+        assert offsets(theirs) == [0, 1]
+        with pytest.raises(LakeError, match="refuses these credentials"):
+            opened(theirs).append(rows(2), {"t-0": 3})
+        with pytest.raises(LakeError, match="refuses these credentials"):
+            prove_create_only(bucket.location("elsewhere", **writes))
+        with pytest.raises(LakeError, match="refuses these credentials"):
+            offsets(bucket.location("shadowlane", **reads | {"secret_access_key": "wrong"}))

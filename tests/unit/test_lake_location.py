@@ -75,6 +75,8 @@ def test_a_url_is_taken_without_slashes_at_its_end(text: str, url: str) -> None:
         ("a\0b", "name a folder"),
         ("hdfs://host/lake", r"hdfs://….*s3://…, gs://…, az://…"),
         ("abfss://container@account/lake", "abfss://…: a lake is a folder"),
+        ("a%20b/lake", "% before two digits"),
+        ("a\\\\b", "a backslash"),
         ("s3:/bucket/lake", "begins with s3://"),
         ("s3:bucket", "begins with s3://"),
         ("file://host/lake", "three slashes"),

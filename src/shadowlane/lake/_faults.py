@@ -58,4 +58,5 @@ def _status(error: BaseException) -> str | None:
         return found[1]
     if isinstance(error, FileNotFoundError):
         return "404"
-    return "403" if isinstance(error, PermissionError) or "Permission" in type(error).__name__ else None
+    denied = isinstance(error, PermissionError) or "Permission" in type(error).__name__
+    return "403" if denied or "AccessDenied" in _one_line(error) else None

@@ -142,6 +142,10 @@ class _Parts(io.RawIOBase):
         self._at += wanted
         return wanted
 
+    def readall(self) -> bytes:
+        """The rest, in parts: left to itself, Python asks for 8 KB at a time."""
+        return b"".join(iter(lambda: self.read(_PART) or b"", b""))
+
 
 @cache
 def prove_create_only(location: Location) -> None:

@@ -19,6 +19,7 @@ DEFAULT_LAKE = "./lake"
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,220}[A-Za-z0-9]")
 _SEGMENT = re.compile(r"[A-Za-z0-9._=+-]{1,200}")
 _HALF_A_URL = re.compile(r"(?:^|/)(s3|gs|az):")
+_MISREAD = re.compile(r"\\|%[0-9a-fA-F]{2}")
 _SIGNATURE = re.compile(r"(?i)\b(sig|x-amz-signature|x-amz-security-token|x-goog-signature)=[^&\s\"'<>]+")
 
 
@@ -79,7 +80,13 @@ def _folder(text: str) -> str:
     half = _HALF_A_URL.search(text)
     if half:
         raise SettingsError(f"lake {half[1]}:…: a URL of a store begins with {half[1]}://")
-    return str(Path(text).expanduser().absolute())
+    folder = str(Path(text).expanduser().absolute())
+    if _MISREAD.search(folder):
+        raise SettingsError(
+            f"lake {folder}: Delta takes a backslash, or a % before two digits, for another letter; "
+            "name the folder otherwise"
+        )
+    return folder
 
 
 def _folder_of_url(rest: str) -> str:
