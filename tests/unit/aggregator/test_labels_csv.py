@@ -157,6 +157,17 @@ def test_a_quote_that_never_closes_is_found_before_memory_ends(tmp_path: Path) -
         imported(written(tmp_path / "a.csv", content), tmp_path / "lake")
 
 
+def test_a_row_without_end_is_refused_before_memory_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a quote swallows a large file, it is not read to its end to find out."""
+    monkeypatch.setattr("shadowlane.aggregator.labels._csv._LONGEST_RECORD", 100)
+    chunks = iter([b'a,b\n1,2\n"', *[b"x" * 50] * 9])
+    with pytest.raises(LabelFileError, match="line 3: this row is longer than"):
+        list(cut(chunks, ",", "a file"))
+    assert len(list(chunks)) == 7
+
+
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])
 def test_what_is_packed_is_unpacked(tmp_path: Path, packing: str) -> None:
     """By its first bytes, whatever its name says; one that was cut says so."""

@@ -95,6 +95,14 @@ def test_json_says_what_a_label_is(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["a.b", "a/b", "a~b", "a*b", "it's", '"quoted"', "0", "$", "[0]", "ä {n}"])
+def test_a_name_in_json_is_a_name_and_no_path(tmp_path: Path, name: str) -> None:
+    """Whatever letters it has."""
+    content = json.dumps({"request_id": "r1", name: 0.5, "a": {"b": "x"}, "observed_at": TIME}) + "\n"
+    imported(written(tmp_path / "a.jsonl", content), tmp_path / "lake", label_column=name)
+    assert landed(tmp_path / "lake", "label_score") == [(0.5,)]
+
+
 @pytest.mark.parametrize("label", [{"a": 1}, [1, "a"], [None], [True], float("nan"), [[1]]])
 def test_json_that_is_no_label_is_a_bad_row(tmp_path: Path, label: Any) -> None:
     """By its line, and without its value."""

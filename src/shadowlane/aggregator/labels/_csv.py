@@ -24,6 +24,8 @@ from shadowlane.errors import LabelFileError
 _LONGEST_RECORD = 64 * 2**20
 _BLOCK = 4 * 2**20
 _CR, _LF = 13, 10
+_OPEN = "a quoted cell begins in this row and never ends"
+_LONG = f"this row is longer than {_LONGEST_RECORD // 2**20} MiB; does a quoted cell in it never end?"
 
 Places = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -119,13 +121,12 @@ def cut(chunks: Iterable[bytes], delimiter: str, file: str) -> Iterator[Block]:
         if chunk is None and held and held[-1] not in (_CR, _LF):
             held += b"\n"
         ends = _ends(held, record, final=chunk is None)
+        left = len(held) - (int(ends[-1]) if ends.size else 0)
+        if left and (chunk is None or left > _LONGEST_RECORD):
+            line += _breaks(held[: len(held) - left]).size
+            raise LabelFileError(f"{file}, line {line}: {_OPEN if chunk is None else _LONG}")
         if not ends.size:
-            if len(held) > _LONGEST_RECORD or (chunk is None and held):
-                raise LabelFileError(f"{file}, line {line}: a quoted cell begins in this row and never ends")
             continue
-        if chunk is None and ends[-1] < len(held):
-            line += _breaks(held[: ends[-1]]).size
-            raise LabelFileError(f"{file}, line {line}: a quoted cell begins in this row and never ends")
         starts = np.concatenate([[0], ends[:-1]])
         data, held = held[: ends[-1]], held[ends[-1] :]
         breaks = _breaks(data)

@@ -105,4 +105,4 @@ def _unknown(model: str, spool: Path, tables: OpenLake) -> int | None:
 
 
 def _engine(folder: Path) -> duckdb.DuckDBPyConnection:
-    return duckdb.connect(":memory:", config={"memory_limit": "1GB", "temp_directory": str(folder)})
+    return duckdb.connect(":memory:", config={"memory_limit": "256MB", "temp_directory": str(folder)})

@@ -8,6 +8,7 @@ one after the other, and it says which of them counts where both say the same ti
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,13 +31,10 @@ class LabelLanding:
 
     def land(self, rows: pa.Table) -> int:
         """Commit those of a group of rows that have not landed yet; how many that were."""
-        for left in reversed(range(_TRIES)):
-            try:
+        for _ in range(_TRIES):
+            with suppress(TakenOverError):
                 return self._try(rows)
-            except TakenOverError:
-                if not left:
-                    raise
-        raise AssertionError
+        return self._try(rows)
 
     def _try(self, rows: pa.Table) -> int:
         landed = self._table.resume(self._position) or 0
