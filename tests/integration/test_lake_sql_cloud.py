@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from object_stores import Bucket, s3_bucket, s3_client, s3_store
-from shadowlane.errors import DamagedLakeError, ShadowlaneError
+from shadowlane.errors import DamagedLakeError, LakeUnavailableError, ShadowlaneError
 from shadowlane.lake import COMPARISONS, LakeTable
 from shadowlane.lake._object_store import make_filesystem
 from shadowlane.lake.sql import QueryError, open_query
@@ -105,3 +105,23 @@ def test_an_altered_object_is_found(bucket: Bucket, tmp_path: Path) -> None:
     store.delete_object(Bucket="lakes", Key=key)
     with pytest.raises(DamagedLakeError, match="cannot be found"):
         ask(bucket.location("altered"), "SELECT count(*) FROM comparisons")
+
+
+def test_a_log_that_is_cut_is_damage(bucket: Bucket) -> None:
+    """What the store hands out and nobody can make sense of was altered."""
+    store = s3_client(bucket.endpoint)
+    table = LakeTable(bucket.location("cut"), COMPARISONS)
+    table.append(pa.Table.from_pylist([comparison(0)], schema=COMPARISONS.schema), {"topic-0": 1})
+    key = "cut/comparisons/_delta_log/00000000000000000001.json"
+    content = store.get_object(Bucket="lakes", Key=key)["Body"].read()
+    for length in (0, 300, content.rindex(b"\n")):
+        store.put_object(Bucket="lakes", Key=key, Body=content[:length])
+        with pytest.raises(DamagedLakeError, match=r"cut/comparisons"):
+            ask(bucket.location("cut"), "SELECT count(*) FROM comparisons")
+
+
+def test_a_store_that_does_not_answer_is_no_damage(bucket: Bucket) -> None:
+    """It may pass by itself: nothing has to be restored."""
+    away = bucket.through("http://127.0.0.1:9").location("lake", max_retries=0)
+    with pytest.raises(LakeUnavailableError, match="cannot read"):
+        ask(away, "SELECT count(*) FROM comparisons")

@@ -6,6 +6,7 @@ commits that lost.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +19,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from shadowlane.errors import DamagedLakeError, LakeError
 from shadowlane.lake._commits import check_commits
+from shadowlane.lake._faults import to_lake_error
 from shadowlane.lake._location import Location
 from shadowlane.lake._store import Store
 from shadowlane.lake._tables import LEDGER, EventTable, TableSpec
@@ -26,6 +28,9 @@ from shadowlane.lake._tables import LEDGER, EventTable, TableSpec
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 # What a table of Delta may use and files alone do not tell: rows taken out, columns under other names.
 _UNREAD_FEATURES = ("columnMapping", "deletionVectors")
+# What Delta says of a log that it got, and could not make sense of; and of a store that it did not get at.
+_NONSENSE = ("Arrow error", "Invalid Checkpoint", "Json error", "No table metadata", "Parquet", "contiguous")
+_OF_A_STORE = re.compile(r"Generic (S3|GCS|MicrosoftAzure|HTTP client) error|error sending request")
 # Engines cut times in the log to whole milliseconds.
 _ROUNDING = timedelta(milliseconds=1)
 
@@ -125,6 +130,8 @@ def _opened(location: Location, uri: str) -> tuple[DeltaTable, pa.Table] | None:
     except TableNotFoundError:
         return None
     except Exception as error:  # old releases of the library raise bare ones
+        if location.folder is None and not _is_damage(str(error)):
+            raise to_lake_error(error, f"read the table {uri} of", location) from error
         reason = location.scrub(" ".join(str(error).split())[:500])
         raise DamagedLakeError(f"the log of {uri} cannot be read: {reason}") from error
     unread = sorted(features & {*_UNREAD_FEATURES})
@@ -134,6 +141,11 @@ def _opened(location: Location, uri: str) -> tuple[DeltaTable, pa.Table] | None:
             "rows there are: read it with that engine"
         )
     return table, actions
+
+
+def _is_damage(said: str) -> bool:
+    """Whether Delta could not make sense of a store's objects, rather than not get at them."""
+    return any(each in said for each in _NONSENSE) and not _OF_A_STORE.search(said)
 
 
 def _entries(actions: pa.Table, spec: TableSpec) -> list[dict[str, Any]]:
