@@ -19,7 +19,7 @@ from shadowlane.aggregator import AggregatorPlan, run_aggregator
 from shadowlane.cli._lake_lag import lags
 from shadowlane.errors import LakeError
 from shadowlane.kafka import KafkaSettings, TopicNames
-from shadowlane.lake import LEDGER
+from shadowlane.lake import LABELS
 from shadowlane.lake.care import (
     CompactionPlan,
     ExpiryPlan,
@@ -31,13 +31,13 @@ from shadowlane.lake.care import (
     status,
     vacuum,
 )
-from shadowlane.schemas import Codec, LedgerEntry
+from shadowlane.schemas import Codec, Prediction, ProductionLabel
 
 TODAY = datetime.now(UTC)
 LONG_AGO = TODAY - timedelta(days=40)
-ENTRY = LedgerEntry(producer_id="p", model="fraud", started_at=TODAY, recorded_at=TODAY)
-CODEC = Codec(LedgerEntry)
-COUNT = 600
+LABEL = ProductionLabel(request_id="", model="fraud", label=Prediction(score=1.0), observed_at=TODAY)
+CODEC = Codec(ProductionLabel)
+COUNT = 240
 
 
 @pytest.fixture
@@ -46,23 +46,23 @@ def lake(tmp_path: Path) -> Path:
     return tmp_path / "lake"
 
 
-def entry(number: int) -> bytes:
+def label(number: int) -> bytes:
     """Every other one is of a day that expires."""
     moment = TODAY if number % 2 else LONG_AGO
-    return CODEC.encode(replace(ENTRY, observed=number, recorded_at=moment))
+    return CODEC.encode(replace(LABEL, request_id=f"{number}", observed_at=moment))
 
 
 def landed(lake: Path) -> Counter[int]:
     """How often each number is listed."""
-    return Counter(row["observed"] for file in files(lake) for row in read(file))
+    return Counter(int(row["request_id"]) for file in files(lake, "labels") for row in read(file))
 
 
 def care(lake: Path) -> None:
     """Each of the commands once."""
-    compact(CompactionPlan(lake, [LEDGER]))
-    vacuum(VacuumPlan(lake, [LEDGER], keep=timedelta(hours=1)))
-    expire(ExpiryPlan(lake, [LEDGER], older_than=timedelta(days=30)))
-    status(lake, [LEDGER])
+    compact(CompactionPlan(lake, [LABELS]))
+    vacuum(VacuumPlan(lake, [LABELS], keep=timedelta(hours=1)))
+    expire(ExpiryPlan(lake, [LABELS], older_than=timedelta(days=30)))
+    status(lake, [LABELS])
 
 
 def test_an_aggregator_lands_exactly_once_beside_all_care(
@@ -75,25 +75,33 @@ def test_an_aggregator_lands_exactly_once_beside_all_care(
     producer, stop = producer_factory(), Event()
     plan = AggregatorPlan(str(lake), flush_rows=5, flush_seconds=0.1)
     with ThreadPoolExecutor(1) as pool:
-        aggregator = pool.submit(run_aggregator, plan, settings, stop=stop)
-        rounds, sent, deadline = 0, 0, time.monotonic() + 120
-        while sent < COUNT or not _has_landed(lake, topics):
-            assert time.monotonic() < deadline
-            for number in range(sent, min(COUNT, sent + 20)):
-                producer.produce(topics.ledger, entry(number), partition=number % 3)
-            sent = min(COUNT, sent + 20)
-            assert producer.flush(30) == 0
-            rounds += _cared_for(lake)
-        stop.set()
-        assert aggregator.result(60).rows == {"ledger": COUNT}
+        try:
+            aggregator = pool.submit(run_aggregator, plan, settings, stop=stop)
+            rounds = _publish_and_care(producer, topics, lake)
+        finally:
+            stop.set()
+        assert aggregator.result(60).rows == {"labels": COUNT}
     assert rounds > 3
     care(lake)
     assert landed(lake) == Counter(range(1, COUNT, 2))
-    vacuum(VacuumPlan(lake, [LEDGER], keep=timedelta(0), force=True))
+    vacuum(VacuumPlan(lake, [LABELS], keep=timedelta(0), force=True))
     assert landed(lake) == Counter(range(1, COUNT, 2))
-    assert len(files(lake)) == 1
+    assert len(files(lake, "labels")) == 1
     again = AggregatorPlan(str(lake), until_caught_up=True)
     assert run_aggregator(again, settings, stop=Event()).rows == {}
+
+
+def _publish_and_care(producer: Producer, topics: TopicNames, lake: Path) -> int:
+    """Publish a few at a time, with care in between, until all have landed; how often there was a lake."""
+    rounds, sent, deadline = 0, 0, time.monotonic() + 120
+    while sent < COUNT or not _has_landed(lake, topics):
+        assert time.monotonic() < deadline
+        for number in range(sent, min(COUNT, sent + 20)):
+            producer.produce(topics.labels, label(number), partition=number % 3)
+        sent = min(COUNT, sent + 20)
+        assert producer.flush(30) == 0
+        rounds += _cared_for(lake)
+    return rounds
 
 
 def _cared_for(lake: Path) -> bool:
@@ -108,10 +116,10 @@ def _cared_for(lake: Path) -> bool:
 
 def _has_landed(lake: Path, topics: TopicNames) -> bool:
     try:
-        (found,) = status(lake, [LEDGER])
+        (found,) = status(lake, [LABELS])
     except LakeError:
         return False
-    return sum(each.next_offset for each in found.positions if each.topic == topics.ledger) == COUNT
+    return sum(each.next_offset for each in found.positions if each.topic == topics.labels) == COUNT
 
 
 def test_the_lag_is_what_is_still_to_land(
@@ -123,13 +131,14 @@ def test_the_lag_is_what_is_still_to_land(
     for numbers, commit in ((range(3), True), (range(3, 5), False), (range(5, 6), True)):
         transacting.begin_transaction()
         for number in numbers:
-            transacting.produce(topics.ledger, entry(number), partition=0)
+            transacting.produce(topics.labels, label(number), partition=0)
+        assert transacting.flush(30) == 0
         (transacting.commit_transaction if commit else transacting.abort_transaction)(30)
     run_aggregator(AggregatorPlan(str(lake), until_caught_up=True), settings, stop=Event())
     for number in range(4):
-        plain.produce(topics.ledger, entry(number), partition=0)
+        plain.produce(topics.labels, label(number), partition=0)
     assert plain.flush(30) == 0
-    (found,) = status(lake, [LEDGER])
+    (found,) = status(lake, [LABELS])
     position = next(each for each in found.positions if each.partition == 0)
     gone = Position(f"{topics.prefix}gone", 0, 5)
     here, nowhere = lags(settings, [position, gone])
