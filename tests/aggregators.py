@@ -16,6 +16,8 @@ from deltalake import DeltaTable
 from shadowlane.kafka import KafkaSettings
 
 SCRIPT = Path(__file__).parent / "chaos_aggregator.py"
+#: For a machine that does much else.
+PATIENCE = 90.0
 MEMBER = {"flush_rows": 40, "flush_seconds": 0.3}
 CATCH_UP = {"until_caught_up": True, "flush_rows": 40}
 #: The shortest that a broker takes; whoever is silent for so long is out.
@@ -86,7 +88,7 @@ class Aggregators:
             each.communicate()
 
 
-def wait_until(true: Callable[[], Any], seconds: float = 60.0) -> None:
+def wait_until(true: Callable[[], Any], seconds: float = PATIENCE) -> None:
     """Until it is so; fails when it is not so in time."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -109,4 +111,4 @@ def end(processes: Sequence[subprocess.Popen[str]]) -> None:
     """Each ends in good order when it is told to."""
     for each in processes:
         each.terminate()
-    assert [each.wait(60) for each in processes] == [0] * len(processes)
+    assert [each.wait(PATIENCE) for each in processes] == [0] * len(processes)

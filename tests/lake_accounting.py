@@ -91,9 +91,19 @@ class State:
 
 def judge(servers: str, lake: Path, prefix: str = "") -> Judgement:
     """Compare what the topics hold now with what the lake holds now; nobody may write to either meanwhile."""
+    return compare(read_topics(servers, prefix), lake, prefix)
+
+
+def read_topics(servers: str, prefix: str = "") -> dict[str, Topic]:
+    """What each topic holds, by its table."""
+    return {table: read_topic(servers, prefix + name, contract) for table, name, contract, _ in KINDS}
+
+
+def compare(topics: Mapping[str, Topic], lake: Path, prefix: str = "") -> Judgement:
+    """What the lake holds, against what was read."""
     found, letters = Judgement(), dict[tuple[str, int, int], bytes]()
-    for table, name, contract, dated_by in KINDS:
-        topic = read_topic(servers, prefix + name, contract)
+    for table, name, _, dated_by in KINDS:
+        topic = topics[table]
         letters |= {(prefix + name, *place): raw for place, raw in topic.foreign.items()}
         _judge_table(found, lake / table, prefix + name, topic, dated_by)
     _judge_dead_letters(found, lake / "dead_letters", letters)

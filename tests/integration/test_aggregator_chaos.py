@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable, Schema
 
-from aggregators import CATCH_UP, MEMBER, Aggregators, end, is_stopped, landed, wait_until
+from aggregators import CATCH_UP, MEMBER, PATIENCE, Aggregators, end, is_stopped, landed, wait_until
 from faulty_kafka import FaultyKafka
 from lake_accounting import assert_exactly_once
 from lake_feed import Feed
@@ -84,7 +84,6 @@ def make_an_older_table(lake: Path) -> None:
     )
 
 
-@pytest.mark.timeout(240)
 def test_killed_at_each_step_it_lands_each_message_once(
     aggregators: Aggregators, settings: KafkaSettings
 ) -> None:
@@ -122,7 +121,6 @@ def test_killed_at_random_it_lands_each_message_once(
     assert killed > KILLS / 3
 
 
-@pytest.mark.timeout(180)
 def test_two_that_catch_up_beside_a_member_of_the_group_land_each_message_once(
     aggregators: Aggregators, settings: KafkaSettings
 ) -> None:
@@ -134,14 +132,13 @@ def test_two_that_catch_up_beside_a_member_of_the_group_land_each_message_once(
     wait_until(lambda: landed(aggregators.lake))
     with feeds[0].flowing(30), feeds[1].flowing(30):
         both = [aggregators.start(CATCH_UP) for _ in range(2)]
-        assert [each.wait(60) for each in both] == [0, 0]
+        assert [each.wait(PATIENCE) for each in both] == [0, 0]
     end([member])
     assert aggregators.catch_up() == 0
     assert "reading again from where the lake is now" in aggregators.log.read_text()
     assert_exactly_once(settings.bootstrap_servers, aggregators.lake, settings.topic_prefix, kills=99)
 
 
-@pytest.mark.timeout(180)
 def test_those_that_stood_still_past_their_session_spoil_nothing(
     aggregators: Aggregators, settings: KafkaSettings
 ) -> None:
@@ -166,7 +163,6 @@ def test_those_that_stood_still_past_their_session_spoil_nothing(
     assert_exactly_once(settings.bootstrap_servers, aggregators.lake, settings.topic_prefix, kills=99)
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("protocol", ["classic", "consumer"])
 def test_three_that_come_and_go_land_each_message_once(
     protocol: str, aggregators: Aggregators, settings: KafkaSettings
@@ -190,12 +186,11 @@ def test_three_that_come_and_go_land_each_message_once(
     for each in aggregators.running:
         each.terminate()
     # One that was told before it could listen was ended by the signal itself.
-    assert {each.wait(60) for each in aggregators.started} <= {0, -signal.SIGTERM, -signal.SIGKILL}
+    assert {each.wait(PATIENCE) for each in aggregators.started} <= {0, -signal.SIGTERM, -signal.SIGKILL}
     assert aggregators.catch_up() == 0
     assert_exactly_once(settings.bootstrap_servers, aggregators.lake, settings.topic_prefix, kills=99)
 
 
-@pytest.mark.timeout(180)
 def test_a_broker_that_dies_and_comes_back_finds_each_message_landed_once(tmp_path: Path) -> None:
     """It is killed (-9) while a member of the group and one that catches up read, and started again."""
     kafka = FaultyKafka(tmp_path / "kafka")
@@ -210,7 +205,7 @@ def test_a_broker_that_dies_and_comes_back_finds_each_message_landed_once(tmp_pa
         kafka.kill()
         kafka.start()
         Feed(settings, 1).some(200)
-        assert both[1].wait(90) == 0
+        assert both[1].wait(PATIENCE) == 0
         assert aggregators.catch_up() == 0
         assert aggregators.running[0] == both[0]
         end(both[:1])
@@ -221,7 +216,6 @@ def test_a_broker_that_dies_and_comes_back_finds_each_message_landed_once(tmp_pa
         kafka.stop()
 
 
-@pytest.mark.timeout(240)
 def test_a_compaction_killed_at_each_step_beside_an_aggregator_loses_and_doubles_nothing(
     aggregators: Aggregators, settings: KafkaSettings
 ) -> None:

@@ -11,11 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import pytest
 from deltalake import DeltaTable
 
 from aggregators import Aggregators
-from lake_accounting import assert_exactly_once, judge
+from lake_accounting import assert_exactly_once, compare, read_topics
 from lake_feed import Feed
 from shadowlane.kafka import KafkaSettings
 from shadowlane.lake import COMPARISONS, LakeTable
@@ -81,7 +80,6 @@ def leave_a_file(lake: Path) -> None:
     a_file(lake).with_name("rows.parquet").write_bytes(a_file(lake).read_bytes())
 
 
-@pytest.mark.timeout(120)
 def test_the_judge_sees_what_is_wrong(tmp_path: Path, settings: KafkaSettings) -> None:
     """A row that is doubled, lost or changed, a position, a file's bytes and one that belongs to nobody."""
     Feed(settings).some(60)
@@ -91,6 +89,7 @@ def test_the_judge_sees_what_is_wrong(tmp_path: Path, settings: KafkaSettings) -
     finally:
         aggregators.close()
     assert_exactly_once(settings.bootstrap_servers, aggregators.lake, settings.topic_prefix)
+    topics = read_topics(settings.bootstrap_servers, settings.topic_prefix)
     for tamper, sentence in (
         (double_rows, "that are several rows"),
         (lose_a_file, "that are not in the table"),
@@ -102,5 +101,5 @@ def test_the_judge_sees_what_is_wrong(tmp_path: Path, settings: KafkaSettings) -
         lake = aggregators.lake.with_name(tamper.__name__)
         shutil.copytree(aggregators.lake, lake)
         tamper(lake)
-        found = judge(settings.bootstrap_servers, lake, settings.topic_prefix)
+        found = compare(topics, lake, settings.topic_prefix)
         assert any(sentence in fault for fault in found.faults), (tamper, found.faults)
