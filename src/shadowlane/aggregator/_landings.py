@@ -23,7 +23,8 @@ class Landings:
     bytes: Counter[str] = field(default_factory=Counter)
     #: Messages that could not be read, by the table where they do not stand.
     dead_letters: Counter[str] = field(default_factory=Counter)
-    #: The seconds that each commit took, its files included.
+    #: The seconds that each landing took from messages to table, and those of its commit, files included.
+    landings: dict[str, Histogram] = field(default_factory=dict)
     commits: dict[str, Histogram] = field(default_factory=dict)
     last_commit: dict[str, float] = field(default_factory=dict)
     #: Messages that were read and let go before they landed, to be read again.
@@ -42,9 +43,10 @@ class Landings:
             self.rows[table] = self.rows.get(table, 0) + rows
             self.bytes[table] += size
 
-    def time(self, table: str, seconds: float, now: float) -> None:
-        """Count a commit."""
-        self.commits.setdefault(table, Histogram(_SECONDS)).add_one(seconds)
+    def time(self, table: str, whole: float, commit: float, now: float) -> None:
+        """Count a landing and its commit."""
+        self.landings.setdefault(table, Histogram(_SECONDS)).add_one(whole)
+        self.commits.setdefault(table, Histogram(_SECONDS)).add_one(commit)
         self.last_commit[table] = now
 
     def __str__(self) -> str:

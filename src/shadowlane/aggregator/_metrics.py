@@ -54,8 +54,15 @@ METRICS = (
     Metric(
         "shadowlane_aggregator_commit_seconds",
         "histogram",
-        "Time to write a table's files and commit them.",
+        "Time to write a table's files, once they are made, and to commit them.",
         _each(lambda standing: standing.landings.commits),
+        ("table",),
+    ),
+    Metric(
+        "shadowlane_aggregator_landing_seconds",
+        "histogram",
+        "Time to decode a table's messages, make its files, write and commit them.",
+        _each(lambda standing: standing.landings.landings),
         ("table",),
     ),
     Metric(

@@ -72,14 +72,14 @@ class Stream:
 
         Dead letters go first: what a crash between the two commits leaves is read again, not lost.
         """
+        began = monotonic()
         positions = {self._app_id(partition): offset for partition, offset in reached.items()}
         landed = land(self.spec, self._codec, messages)
         if landed.dead_letters.num_rows:
             self._bury(landed.dead_letters, positions)
-        began = monotonic()
         self._table.append(landed.rows, positions)
-        self._landings.time(self.spec.name, monotonic() - began, time())
         self._landings.add(self.spec.name, landed.rows.num_rows, messages.size)
+        self._landings.time(self.spec.name, monotonic() - began, self._table.commit_seconds, time())
         return int(landed.rows.num_rows)
 
     def _bury(self, letters: pa.Table, positions: Mapping[str, int]) -> None:

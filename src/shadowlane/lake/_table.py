@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from time import time_ns
+from time import monotonic, time_ns
 from typing import Any
 
 import pyarrow as pa
@@ -59,6 +59,8 @@ class LakeTable:
         self._in_doubt = False
         check_table(self._table, spec)
         self._positions: dict[str, int | None] = {}
+        #: How long the last `append` took to write its files and to commit them, once they were made.
+        self.commit_seconds = 0.0
 
     def _open(self) -> DeltaTable:
         DeltaTable.create(
@@ -99,8 +101,10 @@ class LakeTable:
         with self._errors("write to"):
             self._widen(rows.schema)
             self._check(positions)  # after it: a commit of columns takes our snapshot past those of others
-            parts = [self._put(part) for part in cut(rows, self._spec)]
-            self._commit(parts, positions)
+            parts = list(cut(rows, self._spec))
+            began = monotonic()
+            self._commit([self._put(part) for part in parts], positions)
+            self.commit_seconds = monotonic() - began
         self._positions.update(positions)
 
     def move(self, positions: Mapping[str, int]) -> None:

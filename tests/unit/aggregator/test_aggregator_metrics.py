@@ -21,7 +21,7 @@ def standing(now: float = 0.0) -> Standing:
     """One that has landed, skipped, paused and been let into the group."""
     landings = Landings()
     landings.add("comparisons", 5, 500)
-    landings.time("comparisons", 0.12, 1_700_000_000.0)
+    landings.time("comparisons", 0.3, 0.12, 1_700_000_000.0)
     landings.dead_letters["labels"] += 2
     landings.reread["comparisons"] += 3
     landings.skipped["errors"] += 7
@@ -54,6 +54,7 @@ def test_each_figure_is_there() -> None:
         ("commit_seconds_count", "comparisons"): 1,
         ("commit_seconds_bucket", "0.1", "comparisons"): 0,
         ("commit_seconds_bucket", "0.15", "comparisons"): 1,
+        ("landing_seconds_bucket", "0.2", "comparisons"): 0,
         ("last_commit_time_seconds", "comparisons"): 1_700_000_000.0,
         ("dead_letters_total", "labels"): 2,
         ("reread_total", "comparisons"): 3,
