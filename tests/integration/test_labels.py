@@ -11,15 +11,19 @@ from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
+import pyarrow as pa
 from confluent_kafka import Consumer
 
-from labelled import HEADER, imported, landed, written
+from labelled import HEADER, csv_of, imported, landed, written
+from object_stores import s3_bucket, s3_store
 from shadowlane.aggregator import AggregatorPlan, run_aggregator
-from shadowlane.aggregator.labels import labels_status
+from shadowlane.aggregator.labels import ImportPlan, LabelMapping, import_labels, labels_status
 from shadowlane.kafka import KafkaSettings, TopicNames, make_producer
+from shadowlane.lake import COMPARISONS, LakeTable, Location
 from shadowlane.lake.sql import open_query
 from shadowlane.schemas import Codec, Prediction, ProductionLabel
 from tests_support import NOON
+from unit.aggregator.report_lake import comparison
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "publish_labels.py"
 CODEC = Codec(ProductionLabel)
@@ -89,3 +93,20 @@ def test_the_labels_of_one_request_stay_in_order(
     for request, labels in found.items():
         assert len({partition for partition, _ in labels}) == 1
         assert [label for _, label in labels] == [str(n) for n in range(int(request[1]), 30, 3)]
+
+
+def test_a_lake_in_an_object_store_takes_labels_too(tmp_path: Path) -> None:
+    """Import, import again, and status, with the requests that it knows."""
+    with s3_store() as endpoint:
+        bucket = s3_bucket(endpoint, "labels")
+        lake = Location.parse(f"{bucket.url}/lake", bucket.options)
+        compared = pa.Table.from_pylist([comparison(1), comparison(2)], schema=COMPARISONS.schema)
+        LakeTable(lake, COMPARISONS).append(compared, {"shadow-comparisons-0": 2})
+        plan = ImportPlan(
+            str(csv_of(tmp_path / "a.csv", "1", "0", "1")), lake, LabelMapping(model="ranker"), commit_rows=2
+        )
+        first, second = import_labels(plan), import_labels(plan)
+        assert (first.landed, first.unknown_ids) == (3, 1)
+        assert (second.landed, second.already_there) == (0, 3)
+        [status] = labels_status(lake)
+        assert (status.compared, status.names[0].covered) == (2, 2)
