@@ -13,6 +13,7 @@ from typing import Any
 
 from deltalake import DeltaTable
 
+from lake_accounting import Judgement, assert_exactly_once
 from shadowlane.kafka import KafkaSettings
 
 SCRIPT = Path(__file__).parent / "chaos_aggregator.py"
@@ -73,6 +74,14 @@ class Aggregators:
         ask.write(json.dumps([work, step, count]) + "\n")
         ask.flush()
         return lambda: int(answer.readline() or "99")
+
+    def assert_each_message_landed_once(self) -> Judgement:
+        """Once the last of them is landed, the lake holds what Kafka does."""
+        assert self.catch_up() == 0
+        settings = self._settings
+        return assert_exactly_once(
+            settings.bootstrap_servers, self.lake, settings.topic_prefix, leftovers=True
+        )
 
     @property
     def running(self) -> list[subprocess.Popen[str]]:
