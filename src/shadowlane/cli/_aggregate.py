@@ -105,6 +105,8 @@ def aggregate(
         landings = run_aggregator(plan, chosen.kafka, stop=stop, tick=follow, health=health.value())
     if form is Form.json:
         typer.echo(json.dumps(landings.to_dict(), indent=2))
+    elif logs.current().format == "json":
+        log.info("landed %s", landings)
     else:
         typer.echo(f"landed {landings}", err=True)
 
