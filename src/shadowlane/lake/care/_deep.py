@@ -27,11 +27,12 @@ WHERE topic IS NOT NULL
 _REASONS = """
 SELECT topic, error_type, count(*), epoch_us(max(landed_at)) FROM letters GROUP BY ALL ORDER BY ALL
 """
+# A label from a file has the number of its import for a partition, below 0; its lines may leave gaps.
 _LANDED = """
 CREATE OR REPLACE TEMP TABLE places AS
 SELECT DISTINCT landed_partition AS part, landed_offset AS place
 FROM read_parquet($files, union_by_name = true, hive_partitioning = false)
-WHERE landed_offset IS NOT NULL
+WHERE landed_offset IS NOT NULL AND landed_partition >= 0
 """
 _LETTERS_TOO = """
 INSERT INTO places SELECT DISTINCT part, place FROM letters WHERE ends_with(topic, $ending)
