@@ -59,6 +59,20 @@ def test_models_are_text_and_dates_are_dates(tmp_path: Path) -> None:
     ]
 
 
+def test_a_query_of_a_model_and_a_day_opens_their_files_only(tmp_path: Path) -> None:
+    """The folders say which: a plan that was run tells how many it read."""
+    rows = [comparison(n, model=f"0{n % 2}", event_time=NOON + timedelta(days=n)) for n in range(6)]
+    write(tmp_path, rows)
+    query = "EXPLAIN ANALYZE SELECT count(event_time) FROM comparisons WHERE {}"
+    for where, opened in (
+        ("date = '2026-03-03'", "1/7"),
+        ("model = '01'", "3/7"),
+        ("date > '2026-03-04'", "2/7"),
+    ):
+        [(_, plan)] = ask(tmp_path, query.format(where))
+        assert f"Scanning Files: {opened}" in plan
+
+
 def test_every_table_is_there_before_anything_landed(tmp_path: Path) -> None:
     """With its columns and without rows; which have never been written to can be seen."""
     for spec in TABLES:
@@ -247,7 +261,7 @@ def test_a_time_that_is_none_is_refused(seconds: float) -> None:
         ("SELECT nope(1)", "(line 1, at nope"),
         ("SELECT 'x'::INT", "Could not convert string 'x'"),
         ("SELECT 1 + \x1b[31m", "syntax error"),
-        ("SELECT ?", "parameters"),
+        ("SELECT ?", "parameter"),
         ("SELECT \0", "NUL"),
         ("SELECT '\udc80'", "cannot be parsed"),
         ("SELECT " + "(" * 20_000 + "1" + ")" * 20_000, "cannot be parsed"),

@@ -16,8 +16,10 @@ from typing import Any
 import duckdb
 
 from shadowlane.errors import SettingsError
+from shadowlane.visible import visible
 
 _EXPLAIN = re.compile(r"\s*(EXPLAIN(?:\s+ANALYZE)?)\s+(.+)", re.IGNORECASE | re.DOTALL)
+_HALF = re.compile("[\ud800-\udfff]")
 _READING = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 _TABLE_FUNCTIONS = {"generate_series", "json_each", "json_tree", "range", "repeat", "unnest"}
 # They tell of the machine, hold the engine's threads or write to its log.
@@ -72,20 +74,20 @@ def place(text: str, position: int) -> str:
 
 def _parsed(text: str, start: int) -> list[dict[str, Any]]:
     """The statements from there on, as the engine's parser understands them."""
-    if "\0" in text:
-        raise QueryError("the query holds a NUL character")
+    if "\0" in text or _HALF.search(text):
+        raise QueryError("the query cannot be parsed: it holds a NUL, or half a character")
     with duckdb.connect(":memory:") as parser:
         try:
             [(answer,)] = parser.execute(
                 "SELECT json_serialize_sql($query)", {"query": text[start:]}
             ).fetchall()
             tree = json.loads(answer)
-        except (duckdb.Error, RecursionError, UnicodeEncodeError) as error:
-            raise QueryError("the query cannot be parsed: it is too deep, or no text") from error
+        except (duckdb.Error, RecursionError) as error:
+            raise QueryError("the query cannot be parsed: it is too deep") from error
     if not tree["error"]:
         return list(tree["statements"])
     if tree["error_type"] == "parser":
-        said = " ".join(str(tree["error_message"]).split())
+        said = visible(" ".join(str(tree["error_message"]).split()))
         where = f" ({place(text, start + int(tree['position']))})" if "position" in tree else ""
         raise QueryError(f"the query cannot be parsed: {said}{where}")
     raise QueryError(f"only queries that read are run: {_ALLOWED}")

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from shadowlane.lake._engine import literal
 from shadowlane.lake._labels import LABEL_KEY, LATEST_FIRST, WITHDRAWN
+from shadowlane.lake._listing import NO_VALUE
 from shadowlane.lake._tables import COMPARISONS, LABELS, TABLES, TableSpec
 
 _REQUEST = "coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))"
 
-_TYPES = {"model": "VARCHAR", "date": "DATE"}
+#: The columns that folders are named after, from text: older engines do not read the folder of a null.
+_KEYS = {"model": f"nullif(model, '{NO_VALUE}') AS model", "date": "TRY_CAST(date AS DATE) AS date"}
 
 #: Each view over a table: of rows with the same identity, the one that counts.
 _CHOSEN: Mapping[str, tuple[TableSpec, str, str]] = {
@@ -36,10 +38,10 @@ def specs_of(names: frozenset[str]) -> tuple[TableSpec, ...]:
 def definitions(spec: TableSpec, files: Sequence[str]) -> list[str]:
     """The statements that make a table's views; a model is text and a date a date, as whatever they look."""
     keys = ", ".join(spec.partition_by)
-    hive = ", ".join(f"{name}: {_TYPES[name]}" for name in spec.partition_by)
+    types = ", ".join(f"{name}: VARCHAR" for name in spec.partition_by)
     listed = ", ".join(quoted(literal(file)) for file in files)
     source = (
-        f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, hive_types = {{{hive}}})"
+        f"read_parquet([{listed}], union_by_name = true, hive_partitioning = true, hive_types = {{{types}}})"
     )
     chosen = [
         f"CREATE VIEW {name} AS SELECT * FROM {spec.name} "  # noqa: S608 - of constants
@@ -48,7 +50,8 @@ def definitions(spec: TableSpec, files: Sequence[str]) -> list[str]:
         for name, (table, identity, order) in _CHOSEN.items()
         if table is spec
     ]
-    whole = f"CREATE VIEW {spec.name} AS SELECT * EXCLUDE ({keys}), {keys} FROM {source}"  # noqa: S608 - quoted
+    made = ", ".join(_KEYS[name] for name in spec.partition_by)
+    whole = f"CREATE VIEW {spec.name} AS SELECT * EXCLUDE ({keys}), {made} FROM {source}"  # noqa: S608 - quoted
     return [whole, *chosen]
 
 
