@@ -33,11 +33,12 @@ STEPS = (
     ("after the commit", 3),
     ("after the dead letters", 1),
 )
-FAULTS: tuple[tuple[Deed, Matcher], ...] = (
-    (Answer(503, "SlowDown"), lambda _: True),
-    (Answer(500, "InternalError"), lambda each: each.is_commit),
-    (Reset(), lambda each: each.is_data),
-    (LoseAnswer(), lambda each: each.is_commit),
+#: How often, so that the client has given up at least once: it tries a request five times.
+FAULTS: tuple[tuple[Deed, Matcher, int], ...] = (
+    (Answer(503, "SlowDown"), lambda _: True, 6),
+    (Answer(500, "InternalError"), lambda each: each.is_commit, 6),
+    (Reset(), lambda each: each.is_data, 6),
+    (LoseAnswer(), lambda each: each.is_commit, 2),
 )
 #: A stand-in for S3 takes some 20 ms a request: few and larger commits.
 MEMBER = {"flush_rows": 500, "flush_seconds": 0.5}
@@ -156,11 +157,11 @@ def test_it_waits_out_faults_of_the_store(
     feed.some(40)
     member = aggregators.start(MEMBER)
     wait_until(lambda: rows(lake) > 0)
-    for deed, matches in FAULTS:
+    for deed, matches, times in FAULTS:
         before = rows(lake)
         with proxy.doing(deed, matches) as rule:
             feed.some(40)
-            wait_until(partial(_was_done, rule))
+            wait_until(partial(_was_done, rule, times))
         wait_until(partial(_has_more, lake, before))
         assert member.poll() is None
     assert aggregators.start(MEMBER | {"until_caught_up": True}).wait(120) == 0
@@ -169,8 +170,8 @@ def test_it_waits_out_faults_of_the_store(
     assert "SlowDown" in aggregators.log.read_text()
 
 
-def _was_done(rule: Rule) -> bool:
-    return rule.done >= 2
+def _was_done(rule: Rule, times: int) -> bool:
+    return rule.done >= times
 
 
 def _has_more(lake: str, before: int) -> bool:
