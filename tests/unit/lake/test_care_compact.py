@@ -15,8 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable, Field
+from deltalake import CommitProperties, DeltaTable, Field, Transaction
 from deltalake.schema import PrimitiveType
+from deltalake.transaction import AddAction
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -220,12 +221,11 @@ def test_a_file_with_an_unknown_column_is_not_joined(tmp_path: Path) -> None:
 
 
 def _list(table: DeltaTable, path: Path, schema: Any, rows: int = 1) -> None:
-    from deltalake.transaction import AddAction  # noqa: PLC0415 - for this test alone
-
     values = {"model": "fraud", "date": "2026-03-01"}
     relative = str(path.relative_to(path.parents[2]))
     action = AddAction(relative, path.stat().st_size, values, 0, True, json.dumps({"numRecords": rows}))
-    table.create_write_transaction([action], "append", schema, ["model", "date"])
+    told = CommitProperties(app_transactions=[Transaction("another-engine", 1)])
+    table.create_write_transaction([action], "append", schema, ["model", "date"], commit_properties=told)
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
@@ -305,14 +305,15 @@ def test_of_two_compactions_that_commit_at_once_one_loses(
 
 
 def test_rows_that_land_meanwhile_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An aggregator goes on while files are joined, and so does a column that it brings."""
+    """An aggregator goes on while files are joined, with a column more; its file is the next run's."""
     small_commits(tmp_path, 4)
 
     def land() -> None:
         fill(tmp_path, [entries(4).append_column("colour", pa.array(["blue"]))])
 
     _before_commit(monkeypatch, land)
-    assert one(CompactionPlan(tmp_path)).joined == 6  # four, then their file with the new one
+    assert one(CompactionPlan(tmp_path)).joined == 4
+    assert len(files(tmp_path)) == 2
     assert numbers(tmp_path) == list(range(5))
     assert LakeTable(tmp_path, LEDGER).resume(APP) == 5
 
@@ -348,6 +349,15 @@ def test_a_writer_beside_many_compactions_loses_and_doubles_nothing(tmp_path: Pa
     compact(CompactionPlan(tmp_path))
     assert numbers(tmp_path) == list(range(60))
     assert len(files(tmp_path)) == 1
+
+
+def test_an_old_library_is_named_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the means to take files out, nothing is joined; a dry run needs none."""
+    small_commits(tmp_path, 2)
+    monkeypatch.delattr("deltalake.transaction.RemoveAction")
+    with pytest.raises(LakeError, match=r"deltalake 1\.6\.6 or newer"):
+        compact(CompactionPlan(tmp_path))
+    assert one(CompactionPlan(tmp_path, dry_run=True)).joined == 2
 
 
 def test_it_stops_between_two_files_and_goes_on(tmp_path: Path) -> None:

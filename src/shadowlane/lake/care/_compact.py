@@ -81,9 +81,13 @@ class _Compaction:
         self._stop = stop
         self._tick = tick
         self._done = Compacted(table.name)
+        self._ours = {file.path for file in table.files()}
 
     def run(self) -> Compacted:
-        """Join until nothing is left to be joined: files may come out smaller than they were thought to."""
+        """Join until nothing is left to be joined: files may come out smaller than they were thought to.
+
+        What lands meanwhile is left to the next run: beside a busy aggregator there would be no end.
+        """
         before = self._done
         while groups := self._groups():
             if self._plan.dry_run:
@@ -100,7 +104,8 @@ class _Compaction:
     def _groups(self) -> list[list[Listed]]:
         self._table.refresh()
         plan = self._plan
-        files = [each for each in self._table.files() if plan.model in (None, each.model)]
+        listed = [each for each in self._table.files() if each.path in self._ours]
+        files = [each for each in listed if plan.model in (None, each.model)]
         before = None if plan.older_than is None else datetime.now(UTC) - plan.older_than
         return list(joined(files, plan.target_bytes, before))
 
@@ -138,6 +143,7 @@ class _Compaction:
         # A file that is joined with empty ones may come out as it was.
         gone = [file for file in group if file.path != added.path]
         table.replace(gone, [added] if len(gone) == len(group) else [], data_change=False)
+        self._ours.add(added.path)
         self._count(group, merged)
 
     def _put(self, like: Listed, merged: Merged) -> AddAction:

@@ -140,15 +140,10 @@ class KeptTable:
             raise LostRaceError(f"table {self.uri}: another compaction or expiry took these files first")
 
     def _removal(self, file: Listed, *, data_change: bool) -> Any:
-        try:
-            from deltalake.transaction import RemoveAction  # noqa: PLC0415 - new in 1.6.6
-        except ImportError as error:
-            raise LakeError(
-                "taking files out of a lake needs deltalake 1.6.6 or newer: pip install -U deltalake"
-            ) from error
         values = {"model": file.model, "date": None if file.date is None else str(file.date)}
         partition = {name: values[name] for name in self.spec.partition_by}
-        return RemoveAction(unquote(file.path), data_change, time_ns() // 1_000_000, file.size, partition)
+        remove = _remove_action()
+        return remove(unquote(file.path), data_change, time_ns() // 1_000_000, file.size, partition)
 
     def _commit(self, actions: Sequence[Any]) -> None:
         guard = Transaction(GUARD, (self.delta.transaction_version(GUARD) or 0) + 1)
@@ -189,11 +184,22 @@ def open_tables(lake: Lake, specs: Iterable[TableSpec], *, writing: bool = False
     """
     location = Location.parse(lake)
     if writing:
+        _remove_action()  # best known before any work
         prove_create_only(location)
     opened = [table for spec in specs if (table := open_table(location, spec)) is not None]
     if not opened:
         raise LakeError(f"no lake in {location}: none of its tables is there")
     return opened
+
+
+def _remove_action() -> Any:
+    try:
+        from deltalake.transaction import RemoveAction  # noqa: PLC0415 - new in 1.6.6
+    except ImportError as error:
+        raise LakeError(
+            "taking files out of a lake needs deltalake 1.6.6 or newer: pip install -U deltalake"
+        ) from error
+    return RemoveAction
 
 
 @contextmanager
