@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+import shadowlane.lake
 from faulty_store import Answer, FaultyStore, LoseAnswer, Reset, Without, faulty_store
 from object_stores import (
     AZURE_ACCOUNT,
@@ -31,7 +33,7 @@ from object_stores import (
     s3_bucket,
     s3_store,
 )
-from shadowlane.errors import DamagedLakeError, LakeError, LakeUnavailableError
+from shadowlane.errors import DamagedLakeError, LakeError, LakeUnavailableError, MissingExtraError
 from shadowlane.lake import DEAD_LETTERS, LakeTable, Location, OpenLake, TakenOverError, open_lake
 from shadowlane.lake._engine import engine
 from shadowlane.lake._store import Store, open_store, prove_create_only
@@ -216,6 +218,15 @@ def test_nothing_is_downloaded_to_read(
     assert loaded == 0
     assert not {"httpfs", "aws", "azure", "delta"} & {name for (name,) in names}
     assert not (tmp_path / ".duckdb").exists()
+
+
+def test_without_the_extra_it_is_named(lake: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a line that can be pasted, before anything is asked of the store."""
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.delitem(sys.modules, "shadowlane.lake._object_store")
+    monkeypatch.delattr(shadowlane.lake, "_object_store")
+    with pytest.raises(MissingExtraError, match=r"pip install 'shadowlane\[cloud\]'"):
+        LakeTable(lake, DEAD_LETTERS)
 
 
 def test_sizes_are_one_list(lake: Location, proxy: FaultyStore) -> None:
