@@ -38,6 +38,7 @@ class Share:
         self._landings = landings
         self._accept_gaps = accept_gaps
         self._adrift: set[Key] = set()
+        self._paused: set[Key] = set()
         #: The next offset of each partition that is being read.
         self.reached: dict[Key, int] = {}
         #: Whether the group has let us in; with more members than partitions, for none of them.
@@ -51,12 +52,14 @@ class Share:
         self._adrift |= {(each.topic, each.partition) for each in partitions}
         with mapped("taking partitions"):
             self._consumer.incremental_assign(partitions)
-            self._consumer.pause(partitions)
+            self._pause(partitions)
 
     def remove(self, partitions: list[TopicPartition]) -> None:
         """These are another's; what was read of the rest and has not landed is read again."""
         self.hold(pause=False)
-        self._adrift -= {(each.topic, each.partition) for each in partitions}
+        gone = {(each.topic, each.partition) for each in partitions}
+        self._adrift -= gone
+        self._paused -= gone
 
     def hold(self, topic: str | None = None, *, pause: bool = True) -> None:
         """Read nothing more, of this topic or of all, before `find`."""
@@ -66,7 +69,7 @@ class Share:
         self._adrift.update(held)
         if pause:
             with mapped("pausing"):
-                self._consumer.pause([TopicPartition(*key) for key in held])
+                self._pause([TopicPartition(*key) for key in held])
 
     def find(self) -> None:
         """Go to where the lake says that each partition was left."""
@@ -124,8 +127,14 @@ class Share:
         with mapped("going to where the lake is"):
             self._consumer.incremental_unassign([here])
             self._consumer.incremental_assign([here])
-            self._consumer.resume([here])
+            if key in self._paused:  # to resume what flows would only disturb it
+                self._consumer.resume([here])
+                self._paused.discard(key)
         self.reached[key] = reached
+
+    def _pause(self, partitions: list[TopicPartition]) -> None:
+        self._consumer.pause(partitions)
+        self._paused |= {(each.topic, each.partition) for each in partitions}
 
     def _after_gap(self, key: Key) -> int:
         """The log's start, where going on there was allowed; what lay before it is gone."""
