@@ -70,7 +70,6 @@ def place(
         (("--from", "-1d", "--margin", "10"), "'10' is no duration: write 30s, 10m, 36h, 1d12h"),
         (("--from", "-1d", "--run", "live"), "choose another name with --run"),
         (("--from", "-1d", "--run", "../etc"), "../etc"),
-        (("--from", "-1d", "--source", "lake"), "the lake has no requests table yet"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(
