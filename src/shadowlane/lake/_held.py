@@ -14,7 +14,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from shadowlane.errors import DamagedLakeError, LakeError
 from shadowlane.lake._faults import explain, to_lake_error
@@ -89,9 +89,9 @@ class HeldTable:
     def _open(self, version: int | None) -> DeltaTable:
         url, options = self._lake.table(self._spec.name), dict(self._lake.options)
         try:
-            if not DeltaTable.is_deltatable(url, storage_options=options):
-                raise LakeError(f"there is no table {url} yet")
             return DeltaTable(url, version=version, storage_options=options)
+        except TableNotFoundError:
+            raise LakeError(f"there is no table {url} yet") from None
         except (DeltaError, OSError) as error:
             if version is None:
                 raise to_lake_error(error, "read the table", Location(url, options)) from error

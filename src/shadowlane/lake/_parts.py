@@ -60,7 +60,7 @@ def sha256_of(path: str) -> str | None:
 
 
 def _sorted(rows: pa.Table, spec: TableSpec) -> pa.Table:
-    """In the table's order. Most batches come in it, to the millisecond: looking is cheaper than moving rows."""
+    """In the table's order; most batches come in it, to the millisecond, and to look is cheap."""
     time = rows.column(spec.sorted_by[0])
     if time.null_count == 0 and pa.types.is_timestamp(time.type) and _is_sorted(_milliseconds(time)):
         return rows

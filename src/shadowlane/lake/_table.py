@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction
 
 from shadowlane.errors import LakeError
@@ -171,10 +171,11 @@ class LakeTable:
 def count_rows(lake: Lake, tables: Iterable[str]) -> int:
     """How many rows these tables hold, from their logs alone; a table that is not there holds none."""
     location = Location.parse(lake)
-    options = dict(location.options)
-    uris = [location.table(name) for name in tables]
-    return sum(
-        DeltaTable(uri, storage_options=options).count()
-        for uri in uris
-        if DeltaTable.is_deltatable(uri, storage_options=options)
-    )
+    return sum(_count(location.table(name), dict(location.options)) for name in tables)
+
+
+def _count(uri: str, options: dict[str, str]) -> int:
+    try:
+        return int(DeltaTable(uri, storage_options=options).count())
+    except TableNotFoundError:
+        return 0

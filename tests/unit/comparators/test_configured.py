@@ -79,7 +79,7 @@ def test_the_file_may_hold_more(tmp_path: Path) -> None:
     """Those who read other tables know that of the comparators."""
     path = tmp_path / "shadowlane.toml"
     path.write_text('lake = "here"\n[comparators]\nscore = 0.1', encoding="utf-8")
-    assert Settings.load(config=path, env={}).lake.endswith("here")
+    assert Settings.load(config=path, env={}).lake.url.endswith("/here")
 
 
 @pytest.mark.parametrize(
