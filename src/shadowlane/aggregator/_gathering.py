@@ -9,6 +9,7 @@ from time import monotonic
 
 from confluent_kafka import KafkaError, Message
 
+from shadowlane.aggregator._continuity import Continuity
 from shadowlane.aggregator._ends import Identities
 from shadowlane.aggregator._gathered import Gathered
 from shadowlane.aggregator._landings import Landings
@@ -39,6 +40,7 @@ class Gathering:
         self._rule = rule
         self._landings = landings
         self._identities = identities
+        self._continuity = Continuity()
         self._settled = monotonic()
         self._clear()
 
@@ -48,16 +50,27 @@ class Gathering:
         Transaction markers take up offsets too: an end of partition tells how far reading got past them.
         """
         gaps: set[Key] = set()
-        reached = self._share.reached
+        doubts: set[Key] = set()
         for (topic, partition, failed), run in groupby(messages, _place):
             key, together = (topic, partition), list(run)
             if failed:
-                gaps.update(key for message in together if self._missed(key, message))
-            elif key in reached and (together[0].offset() or 0) >= reached[key]:
-                reached[key] = (together[-1].offset() or 0) + 1
-                self._add(topic, partition, together)
+                gaps.update(key for message in together if self._missed(key, message, doubts))
+            elif key in self._share.reached and key not in doubts:
+                self._follow(key, together, doubts)
         if gaps:
             self._share.skip(gaps)
+        self._share.look_again(doubts - gaps)
+
+    def _follow(self, key: Key, together: Sequence[Message], doubts: set[Key]) -> None:
+        """Gather those that follow on what was read; after too large a step the rest is read again."""
+        offsets = [message.offset() or 0 for message in together]
+        reached = self._share.reached
+        start, stop, in_doubt = self._continuity.follow(key, max(0, reached[key]), offsets)
+        if stop > start:
+            reached[key] = offsets[stop - 1] + 1
+            self._add(*key, together[start:stop])
+        if in_doubt:
+            doubts.add(key)
 
     @property
     def due(self) -> bool:
@@ -115,17 +128,26 @@ class Gathering:
         self._messages.pop(topic, None)
         return landed
 
-    def _missed(self, key: Key, message: Message) -> bool:
+    def _missed(self, key: Key, message: Message, doubts: set[Key]) -> bool:
         """Whether what was read in place of a message says that Kafka has not got what we want."""
         error = message.error()
         if error is None or error.name() == "_AUTO_OFFSET_RESET":
             return error is not None
         if error.name() == "_PARTITION_EOF":
-            if key in self._share.reached:
-                self._share.reached[key] = message.offset() or 0
+            self._end(key, message.offset() or 0, doubts)
         else:
             _raise_unless_it_passes(error)
         return False
+
+    def _end(self, key: Key, offset: int, doubts: set[Key]) -> None:
+        """The end of a partition: how far reading got, past markers and aborted transactions."""
+        reached = self._share.reached
+        if key not in reached or key in doubts or offset <= reached[key]:
+            return
+        if self._continuity.allows(key, max(0, reached[key]), offset):
+            reached[key] = offset
+        else:
+            doubts.add(key)
 
     def _add(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
         if not self._count:

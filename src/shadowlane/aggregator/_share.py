@@ -84,6 +84,12 @@ class Share:
             if key in self.reached:
                 self._go(key, self._after_gap(key))
 
+    def look_again(self, keys: Iterable[Key]) -> None:
+        """Read on from where each was reached, once more."""
+        for key in keys:
+            if key in self.reached:
+                self._go(key, self.reached[key])
+
     def moves(self, topic: str) -> dict[int, int]:
         """The partitions that were read further than the lake knows, and how far."""
         position = self._streams[topic].position
