@@ -61,5 +61,8 @@ if __name__ == "__main__":
     parser.add_argument("shadow")
     parser.add_argument("--run", default="live")
     parser.add_argument("--by", default="country", help="the segment's name")
-    for row in report(**vars(parser.parse_args())):
+    chosen = parser.parse_args()
+    if not listed(chosen.lake / "comparisons"):
+        parser.error(f"nothing has landed in {chosen.lake / 'comparisons'}")
+    for row in report(**vars(chosen)):
         print(json.dumps(row))

@@ -54,6 +54,12 @@ def test_an_empty_variable_counts_as_unset() -> None:
     assert KafkaSettings.load(env={"SHADOWLANE_BOOTSTRAP_SERVERS": ""}).bootstrap_servers == "localhost:9092"
 
 
+def test_an_empty_lake_is_no_folder() -> None:
+    """A script's `--lake "$UNSET"` must not land in the current folder."""
+    with pytest.raises(SettingsError, match="name a folder"):
+        Settings.load(env={}, lake="")
+
+
 def test_variables_of_others_are_left_alone() -> None:
     """Kubernetes itself sets SHADOWLANE_PORT beside a service of that name."""
     KafkaSettings.load(env={"SHADOWLANE_PORT": "tcp://10.0.0.1:80", "SHADOWLANE_SERVICE_HOST": "10.0.0.1"})

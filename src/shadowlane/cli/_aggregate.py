@@ -103,6 +103,7 @@ def aggregate(
     with stopped_by_signals() as stop, _followed(shown=until_caught_up) as follow:
         log.info("landing in %s", chosen.lake)
         landings = run_aggregator(plan, chosen.kafka, stop=stop, tick=follow, health=health.value())
+        follow(landings)  # the last batch lands after the last tick
     if form is Form.json:
         typer.echo(json.dumps(landings.to_dict(), indent=2))
     elif logs.current().format == "json":

@@ -222,12 +222,13 @@ def status(
 
     if shadow and not model:
         raise SettingsError("--shadow is a model's shadow: say which with --model")
-    found = labels_status(settings(lake=lake, config=config).lake, model, shadow)
+    place = settings(lake=lake, config=config).lake
+    found = labels_status(place, model, shadow)
     with printing():
         if form is Form.json:
             typer.echo(_document("labels-status", {"models": [_status_fields(each) for each in found]}))
         elif not any(each.names for each in found):
-            typer.echo(f"no labels of {model} in the lake" if model else "no labels in the lake")
+            typer.echo(f"no labels of {model} in {place}" if model else f"no labels in {place}")
         else:
             console = Console(highlight=False)
             for each in found:

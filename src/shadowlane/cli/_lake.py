@@ -106,7 +106,7 @@ def vacuum(
     table: Tables = None,
     keep_hours: Annotated[
         float,
-        typer.Option(min=0, metavar="HOURS", help="Keep what was listed or written since."),
+        typer.Option(min=0, metavar="HOURS", help="Keep what was listed or written since; 168 at most."),
     ] = 168.0,
     force: Annotated[
         bool, typer.Option("--force", help="Keep less than an hour; only when nobody writes or reads.")
@@ -192,7 +192,8 @@ def expire(
         (f"{each.date}", each.table, each.model or "(unknown)", count(each.rows), megabytes(each.bytes))
         for each in days
     ]
-    show("expiry", days, grid(None, ("day", "table", "model", "rows", "MB"), rows), form)
+    listed = grid(None, ("day", "table", "model", "rows", "MB"), rows) if rows else "no day is to go"
+    show("expiry", days, listed, form)
 
 
 def _going(days: Sequence[Day]) -> str:

@@ -40,7 +40,8 @@ class Settings:
         sources = Sources({"lake": lake}, env, document.path, document.data)
         table = document.table(LAKE_OPTIONS)
         options = Sources({}, env, document.path, table, f"[{LAKE_OPTIONS}] ", "lake_")
+        place = sources.path("lake")
         return cls(
             kafka=KafkaSettings.from_document(document, env, kafka),
-            lake=Location.from_sources(sources.path("lake") or DEFAULT_LAKE, options),
+            lake=Location.from_sources(DEFAULT_LAKE if place is None else place, options),
         )

@@ -175,7 +175,8 @@ def _text(found: Found) -> str:
 
 
 def _place(text: str, folder: Path) -> str:
-    return text if "://" in text else str(folder / Path(text).expanduser())
+    # An empty path is no folder's own name: `--lake "$UNSET"` would land in the current folder.
+    return text if "://" in text or not text.strip() else str(folder / Path(text).expanduser())
 
 
 def _read_secret(found: Found) -> Secret:

@@ -20,6 +20,7 @@ from shadowlane.errors import LabelFileError
 _PACKED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 _BOM = b"\xef\xbb\xbf"
 _PARQUET = b"PAR1"
+_ZIP = b"PK\x03\x04"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _CHUNK = 4 * 2**20
 
@@ -54,6 +55,8 @@ class LabelFile:
             if self.packing:
                 raise LabelFileError(f"{self.name} is a Parquet file within {self.packing}: unpack it first")
             return "parquet"
+        if start.startswith(_ZIP):
+            raise LabelFileError(f"{self.name} is a ZIP file or a spreadsheet: save it as CSV first")
         if start.startswith(_UTF16) or b"\0" in start[:4]:
             raise LabelFileError(f"{self.name} is no text in UTF-8; it looks like UTF-16: convert it first")
         return "jsonl" if start.lstrip()[:1] in (b"{", b"[") else "csv"
