@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -123,6 +124,30 @@ def test_less_than_an_hour_is_refused(tmp_path: Path) -> None:
     small_commits(tmp_path, 1)
     with pytest.raises(SettingsError, match=r"less than 1 hour.*--force"):
         vacuum(VacuumPlan(tmp_path, keep=timedelta(minutes=59)))
+
+
+def test_more_than_the_log_can_tell_is_refused(tmp_path: Path) -> None:
+    """After seven days a table's log forgets what it removed, and a vacuum would take it as never listed."""
+    small_commits(tmp_path, 1)
+    with pytest.raises(SettingsError, match="168 hours or less"):
+        vacuum(VacuumPlan(tmp_path, keep=timedelta(days=30)))
+
+
+def test_a_part_of_an_hour_is_kept_too(tmp_path: Path) -> None:
+    """Delta counts whole hours: of 90 minutes it must not make 60."""
+    small_commits(tmp_path, 2)
+    before = files(tmp_path)
+    compact(CompactionPlan(tmp_path))
+    for file in before:
+        leave(file)
+    for entry in (tmp_path / "ledger/_delta_log").iterdir():  # the checkpoint, too, would tell when
+        if entry.suffix == ".json":
+            earlier = lambda found: str(int(found[0]) - 70 * 60_000)  # noqa: E731
+            entry.write_text(re.sub(r'(?<="deletionTimestamp":)\d+', earlier, entry.read_text()))
+        else:
+            entry.unlink()
+    assert one(VacuumPlan(tmp_path, keep=timedelta(minutes=90))).files == 0
+    assert one(VacuumPlan(tmp_path, keep=timedelta(minutes=60))).files == 2
 
 
 def test_a_log_that_forgot_a_commit_is_no_reason_to_delete_its_rows(tmp_path: Path) -> None:

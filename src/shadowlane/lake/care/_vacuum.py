@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from urllib.parse import unquote
 
 from shadowlane.errors import LakeError, SettingsError
@@ -16,6 +17,8 @@ from shadowlane.lake._tables import TABLES, TableSpec
 from shadowlane.lake.care._opened import KeptTable, open_tables
 
 KEEP = timedelta(days=7)
+#: For longer nobody can tell what a version listed: then a table's log forgets what it removed.
+MOST = KEEP
 #: A writer has put its files long before it commits them; readers are done with an old version by then.
 LEAST = timedelta(hours=1)
 # What a file is called until it is whole: ours, and those of Delta's own library.
@@ -25,7 +28,7 @@ _LOG = "_delta_log/"
 
 @dataclass(frozen=True, slots=True)
 class VacuumPlan:
-    """How long a file is kept that is no longer listed; under an hour only by force."""
+    """How long a file is kept that is no longer listed, at most a week; under an hour only by force."""
 
     lake: Lake
     tables: Sequence[TableSpec] = TABLES
@@ -49,13 +52,19 @@ def vacuum(plan: VacuumPlan) -> list[Vacuumed]:
     """Delete what no version younger than `keep` lists, and is itself older; never what is listed now.
 
     Raises:
-        SettingsError: so little is kept that a writer's files could go before it commits them.
+        SettingsError: so little is kept that a writer's files could go before it commits them; or more
+            than a table's log can tell.
         LakeError: the lake cannot be read, or a file cannot be deleted.
     """
     if plan.keep < LEAST and not plan.force:
         raise SettingsError(
             "a vacuum that keeps less than 1 hour may take the files that an aggregator is about to commit, "
             "and those that a report is reading: keep 1 hour or more, or stop them all and use --force"
+        )
+    if plan.keep > MOST:
+        raise SettingsError(
+            "a table's log knows for 7 days what its versions listed, so no vacuum keeps it for longer: "
+            "keep 168 hours or less, or run none"
         )
     return [_vacuum(table, plan) for table in open_tables(plan.lake, plan.tables)]
 
@@ -87,7 +96,7 @@ def _vacuum(table: KeptTable, plan: VacuumPlan) -> Vacuumed:
 
 def _no_longer_needed(table: KeptTable, keep: timedelta) -> set[str]:
     """By Delta's own rules: removed so long ago, or never listed."""
-    hours = max(0, int(keep.total_seconds() // 3600))
+    hours = ceil(keep / timedelta(hours=1))
     with table.errors("look for files to delete in"):
         paths = table.delta.vacuum(
             retention_hours=hours, dry_run=True, enforce_retention_duration=False, full=True
