@@ -79,6 +79,8 @@ class FolderStore:
     def sync(self, path: str) -> None:
         """See that a file which Delta has written outlives a loss of power."""
         target = self._root / path
+        if not target.exists():
+            return  # a checkpoint stands for it by now, and the log has let go of it
         if path in self._doubtful:
             # After a failure the system takes the lost pages for written: only another copy can be synced.
             self.put(path, target.read_bytes())
@@ -105,7 +107,7 @@ class FolderStore:
 
     def walk(self, prefix: str = "") -> Iterator[Entry]:
         """The files below a folder; what goes away meanwhile is not there."""
-        for folder, _, names in os.walk(self._root / prefix):
+        for folder, _, names in os.walk(self._root / prefix, onerror=_raise_unless_gone):
             for name in names:
                 path = Path(folder, name)
                 with suppress(FileNotFoundError):
@@ -116,6 +118,12 @@ class FolderStore:
     def remove(self, path: str) -> None:
         """Remove a file; one that is not there is fine."""
         (self._root / path).unlink(missing_ok=True)
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    """A folder that may not be listed is not an empty one."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
 
 
 def _sync(path: Path) -> None:

@@ -18,7 +18,6 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction
 
 from shadowlane.errors import LakeError
-from shadowlane.lake._disk import disk_error
 from shadowlane.lake._evolution import check_table, lacking
 from shadowlane.lake._faults import to_lake_error
 from shadowlane.lake._location import Lake, Location
@@ -29,6 +28,8 @@ from shadowlane.lake._tables import TableSpec
 #: What Delta says when somebody else committed the same app id, or gave the table the columns of a newer
 #: version of the events; it has no error classes for them.
 _CONFLICTS = ("Concurrent transaction failed", "Metadata changed since last commit")
+# The log lets go of entries after days (below); a commit must not follow on one that is gone.
+_STALE_SECONDS = 3600.0
 _PROPERTIES = {
     # What a commit needs of the log is its last checkpoint and what came after.
     "delta.checkpointInterval": "100",
@@ -56,6 +57,7 @@ class LakeTable:
             self._table = self._open()
             self._store = open_store(self._place)
         self._durable = self._table.version()
+        self._looked = monotonic()
         self._in_doubt = False
         check_table(self._table, spec)
         self._positions: dict[str, int | None] = {}
@@ -77,7 +79,7 @@ class LakeTable:
     def resume(self, app_id: str) -> int | None:
         """The next offset of a partition, read afresh; None where nothing of it has landed yet."""
         with self._errors("read"):
-            self._table.update_incremental()
+            self._look()
             if self._in_doubt:
                 self._sync()
             self._positions[app_id] = self._table.transaction_version(app_id)
@@ -99,6 +101,7 @@ class LakeTable:
             LakeError: the commit failed for another reason. Whether it took effect, `resume` tells.
         """
         with self._errors("write to"):
+            self._freshen()
             self._widen(rows.schema)
             self._check(positions)  # after it: a commit of columns takes our snapshot past those of others
             parts = list(cut(rows, self._spec))
@@ -110,9 +113,19 @@ class LakeTable:
     def move(self, positions: Mapping[str, int]) -> None:
         """Commit next offsets alone, where no row stands before them; fails as `append` does."""
         with self._errors("write to"):
+            self._freshen()
             self._check(positions)
             self._commit((), positions)
         self._positions.update(positions)
+
+    def _look(self) -> None:
+        self._table.update_incremental()
+        self._looked = monotonic()
+
+    def _freshen(self) -> None:
+        """Look again, where that was long ago."""
+        if monotonic() - self._looked > _STALE_SECONDS:
+            self._look()
 
     def _check(self, positions: Mapping[str, int]) -> None:
         """See that nobody else moved them.
@@ -129,7 +142,7 @@ class LakeTable:
         fresh = lacking(self.name, self._table.schema(), schema)
         if fresh:
             self._table.alter.add_columns(fresh)
-            self._table.update_incremental()
+            self._look()
 
     def _put(self, part: Part) -> AddAction:
         self._store.put(part.path, part.data)
@@ -146,7 +159,7 @@ class LakeTable:
             list(self._spec.partition_by),
             commit_properties=CommitProperties(app_transactions=moves),
         )
-        self._table.update_incremental()
+        self._look()
         self._sync()
 
     def _sync(self) -> None:
@@ -163,9 +176,7 @@ class LakeTable:
         except (DeltaError, OSError) as error:
             if isinstance(error, CommitFailedError) and any(each in str(error) for each in _CONFLICTS):
                 raise TakenOverError(f"{self.name}: {error}") from error
-            if self._place.folder is not None:
-                raise disk_error(error, f"{doing} the table {self._uri}") from error
-            raise to_lake_error(error, doing, self._place) from error
+            raise to_lake_error(error, f"{doing} the table", self._place) from error
 
 
 def count_rows(lake: Lake, tables: Iterable[str]) -> int:
@@ -179,3 +190,5 @@ def _count(uri: str, options: dict[str, str]) -> int:
         return int(DeltaTable(uri, storage_options=options).count())
     except TableNotFoundError:
         return 0
+    except (DeltaError, OSError) as error:
+        raise to_lake_error(error, "read the table", Location(uri, options)) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -135,6 +136,29 @@ def test_a_commit_that_fails_for_another_reason_is_not_called_taken_over(
     with pytest.raises(LakeError, match=r"cannot write to the table .*numbers: Protocol changed") as failed:
         numbered.append(numbers(1), {"t-0": 1})
     assert not isinstance(failed.value, TakenOverError)
+
+
+def test_who_wrote_nothing_for_long_outlives_the_logs_entries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition that was idle for a week lands its next rows, when the log has long gone on without it."""
+    monkeypatch.setattr("shadowlane.lake._table._STALE_SECONDS", 0.0)
+    idle, busy = table(tmp_path), table(tmp_path)
+    for each in (idle, busy):
+        each.resume("t-0")
+    for position in range(1, 4):
+        busy.append(numbers(position), {"busy-0": position})
+    log = tmp_path / "numbers/_delta_log"
+    for entry in log.iterdir():
+        os.utime(entry, (0, 0))
+    numbered = DeltaTable(str(tmp_path / "numbers"))
+    numbered.create_checkpoint()
+    numbered.cleanup_metadata()
+    assert len([*log.glob("*.json")]) == 1
+    idle.append(numbers(4), {"t-0": 1})
+    idle.move({"t-0": 2})
+    assert idle.resume("t-0") == 2
+    assert DeltaTable(str(tmp_path / "numbers")).count() == 4
 
 
 class OlderStream:
