@@ -34,7 +34,16 @@ from object_stores import (
     s3_store,
 )
 from shadowlane.errors import DamagedLakeError, LakeError, LakeUnavailableError, MissingExtraError
-from shadowlane.lake import DEAD_LETTERS, LakeTable, Location, OpenLake, TakenOverError, open_lake
+from shadowlane.lake import (
+    DEAD_LETTERS,
+    HeldTable,
+    LakeTable,
+    Location,
+    OpenLake,
+    TakenOverError,
+    VersionGoneError,
+    open_lake,
+)
 from shadowlane.lake._engine import engine
 from shadowlane.lake._store import Store, open_store, prove_create_only
 
@@ -280,6 +289,27 @@ def test_a_store_that_fails_is_unavailable_for_now(
     assert table.resume("t-0") is None
     table.append(rows(0), {"t-0": 1})
     assert offsets(lake) == [0]
+
+
+@pytest.mark.parametrize("deed", [Answer(503, "SlowDown"), Answer(403, "ExpiredToken"), Reset()])
+def test_what_a_store_does_not_hand_out_is_not_damaged(lake: Location, proxy: FaultyStore, deed: Any) -> None:
+    """Nothing is to be restored: not where a query meets it, nor where a version is held."""
+    opened(lake).append(rows(0), {"t-0": 1})
+
+    def is_read(each: Any) -> bool:
+        return each.method == "GET" and "/part-" in each.path
+
+    with (
+        open_lake(lake, Everything(), (DEAD_LETTERS,)) as tables,
+        proxy.doing(deed, is_read),
+        pytest.raises(LakeError) as failure,
+    ):
+        _offsets(tables)
+    assert not isinstance(failure.value, DamagedLakeError)
+    assert "Traceback" not in str(failure.value)
+    with proxy.doing(deed), pytest.raises(LakeError) as failure:
+        HeldTable(lake, DEAD_LETTERS, 1)
+    assert not isinstance(failure.value, VersionGoneError)
 
 
 def test_a_moment_of_throttling_is_not_even_noticed(lake: Location, proxy: FaultyStore) -> None:

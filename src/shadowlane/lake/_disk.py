@@ -56,9 +56,7 @@ def disk_error(error: BaseException, doing: str) -> LakeError:
     fault = _FAULTS.get(code)
     if fault is None:
         return LakeError(f"cannot {doing}: {_plain(error)}")
-    what = os.strerror(code) + (
-        f" ({error.filename})" if isinstance(error, OSError) and error.filename else ""
-    )
+    what = os.strerror(code) + _where(error)
     return LakeUnavailableError(f"cannot {doing}: {what}; {fault.advice}", reason=fault.reason)
 
 

@@ -1,18 +1,23 @@
-"""What a store's failure means: that it passes, or that somebody has to do something; in one line."""
+"""What a lake's failure means: that it passes, or that somebody has to do something; in one line."""
 
 from __future__ import annotations
 
 import re
 
 from shadowlane.errors import LakeError, LakeUnavailableError
+from shadowlane.lake._disk import disk_error
 from shadowlane.lake._location import Location
 
-_DECORATION = re.compile(r"\x1b\[[0-9;]*m|↳|Debug source:.*", re.DOTALL)
+_DECORATION = re.compile(
+    r"\x1b\[[0-9;]*m|↳|Debug source:.*|Traceback \(most recent call last\):.*\n(?=\w+: )", re.DOTALL
+)
 _STATUS = re.compile(r"status code:? ?(\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>|\"(?:reason|error)\": ?\"(\w{1,60})\"")
 _BODY = re.compile(r"<(\?xml|Error|html|!DOCTYPE).*", re.IGNORECASE)
 _INSTANCE_METADATA = ("169.254.", "metadata.google.internal")
-_TRANSPORT = re.compile(r"Generic \w+ error|HTTP error|error sending request|timed out|onnection")
+_TRANSPORT = re.compile(
+    r"Generic (S3|GCS|MicrosoftAzure|HTTP client) error|HTTP error|error sending request|timed out|onnection"
+)
 _THROTTLED = ("429", "503")
 _LONGEST = 400
 
@@ -26,7 +31,9 @@ _ADVICE = {
 
 
 def to_lake_error(error: BaseException, doing: str, location: Location) -> LakeError:
-    """An error of a store or of Delta as ours: one that may pass by itself, or one that needs somebody."""
+    """An error of files or of Delta as ours: one that may pass by itself, or one that needs somebody."""
+    if location.folder is not None:
+        return disk_error(error, f"{doing} {location}")
     text, status = _one_line(error), _status(error)
     start, said = f"cannot {doing} {location}", explain(error, location)
     if any(host in text for host in _INSTANCE_METADATA):
@@ -37,6 +44,15 @@ def to_lake_error(error: BaseException, doing: str, location: Location) -> LakeE
         reason = "throttled" if status in _THROTTLED else "away"
         return LakeUnavailableError(f"{start} for now: {said}", reason=reason)
     return LakeError(f"{start}: {said}")
+
+
+def is_outage(error: BaseException, location: Location) -> bool:
+    """Whether the files could not be got at, rather than not be made sense of."""
+    if location.folder is not None:
+        return isinstance(disk_error(error, ""), LakeUnavailableError)
+    text = _one_line(error)
+    answer = _STATUS.search(text)
+    return answer[1] != "404" if answer else _TRANSPORT.search(text) is not None
 
 
 def explain(error: BaseException, location: Location) -> str:

@@ -17,7 +17,7 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from shadowlane.errors import DamagedLakeError, LakeError
-from shadowlane.lake._faults import explain, to_lake_error
+from shadowlane.lake._faults import explain, is_outage, to_lake_error
 from shadowlane.lake._listing import ListedFile, MovedOnError, TableFiles
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._store import open_store
@@ -93,8 +93,9 @@ class HeldTable:
         except TableNotFoundError:
             raise LakeError(f"there is no table {url} yet") from None
         except (DeltaError, OSError) as error:
-            if version is None:
-                raise to_lake_error(error, "read the table", Location(url, options)) from error
+            place = Location(url, options)
+            if version is None or is_outage(error, place):
+                raise to_lake_error(error, "read the table", place) from error
             raise VersionGoneError(f"version {version} of {url} cannot be had any more") from error
 
     def _listed(self) -> Iterator[HeldFile]:

@@ -6,7 +6,6 @@ commits that lost.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from shadowlane.errors import DamagedLakeError, LakeError
 from shadowlane.lake._commits import check_commits
-from shadowlane.lake._faults import to_lake_error
+from shadowlane.lake._faults import explain, is_outage, to_lake_error
 from shadowlane.lake._location import Location
 from shadowlane.lake._store import Store
 from shadowlane.lake._tables import LEDGER, EventTable, TableSpec
@@ -28,9 +27,8 @@ from shadowlane.lake._tables import LEDGER, EventTable, TableSpec
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 # What a table of Delta may use and files alone do not tell: rows taken out, columns under other names.
 _UNREAD_FEATURES = ("columnMapping", "deletionVectors")
-# What Delta says of a log that it got, and could not make sense of; and of a store that it did not get at.
+# What Delta says of a store's log that it got, and could not make sense of.
 _NONSENSE = ("Arrow error", "Invalid Checkpoint", "Json error", "No table metadata", "Parquet", "contiguous")
-_OF_A_STORE = re.compile(r"Generic (S3|GCS|MicrosoftAzure|HTTP client) error|error sending request")
 # Engines cut times in the log to whole milliseconds.
 _ROUNDING = timedelta(milliseconds=1)
 
@@ -89,7 +87,7 @@ def list_files(location: Location, store: Store, spec: TableSpec, scope: Extent)
     uri = location.table(spec.name)
     opened = _opened(location, uri)
     if opened is None:
-        if any(entry.path.endswith(".parquet") for entry in store.walk()):
+        if _has_files(location, uri, store):
             raise DamagedLakeError(f"{uri} has files and no readable _delta_log: not a table")
         return TableFiles(spec.name, None, (), {})
     table, actions = opened
@@ -105,6 +103,13 @@ def list_files(location: Location, store: Store, spec: TableSpec, scope: Extent)
         if model := entry.get("partition.model"):
             by_model[model] = (*by_model.get(model, ()), file.uri)
     return TableFiles(spec.name, table.version(), tuple(sorted(wanted, key=lambda file: file.path)), by_model)
+
+
+def _has_files(location: Location, uri: str, store: Store) -> bool:
+    try:
+        return any(entry.path.endswith(".parquet") for entry in store.walk())
+    except OSError as error:
+        raise to_lake_error(error, "list the files of", Location(uri, location.options)) from error
 
 
 def missing(location: Location, table: TableFiles, file: ListedFile) -> LakeError:
@@ -130,10 +135,9 @@ def _opened(location: Location, uri: str) -> tuple[DeltaTable, pa.Table] | None:
     except TableNotFoundError:
         return None
     except Exception as error:  # old releases of the library raise bare ones
-        if location.folder is None and not _is_damage(str(error)):
-            raise to_lake_error(error, f"read the table {uri} of", location) from error
-        reason = location.scrub(" ".join(str(error).split())[:500])
-        raise DamagedLakeError(f"the log of {uri} cannot be read: {reason}") from error
+        if not _is_damage(error, location):
+            raise to_lake_error(error, "read the table", Location(uri, location.options)) from error
+        raise DamagedLakeError(f"the log of {uri} cannot be read: {explain(error, location)}") from error
     unread = sorted(features & {*_UNREAD_FEATURES})
     if unread:
         raise LakeError(
@@ -143,9 +147,10 @@ def _opened(location: Location, uri: str) -> tuple[DeltaTable, pa.Table] | None:
     return table, actions
 
 
-def _is_damage(said: str) -> bool:
-    """Whether Delta could not make sense of a store's objects, rather than not get at them."""
-    return any(each in said for each in _NONSENSE) and not _OF_A_STORE.search(said)
+def _is_damage(error: Exception, location: Location) -> bool:
+    """Whether Delta could not make sense of a log, rather than not get at it."""
+    in_a_folder = location.folder is not None
+    return (in_a_folder or any(each in str(error) for each in _NONSENSE)) and not is_outage(error, location)
 
 
 def _entries(actions: pa.Table, spec: TableSpec) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import duckdb
 
 from shadowlane.errors import DamagedLakeError, LakeError
 from shadowlane.lake._engine import columns_file, engine, literal
+from shadowlane.lake._faults import explain, is_outage, to_lake_error
 from shadowlane.lake._listing import Extent, MovedOnError, TableFiles, list_files, missing
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._store import Store, open_store
@@ -60,7 +61,9 @@ class OpenLake:
             raise LakeError(f"table {table}: too little memory to read it: {error}") from error
         except duckdb.Error as error:
             blame(self._location, self._connection, self.tables[table])
-            raise LakeError(f"table {table} cannot be read: {error}") from error
+            if is_outage(error, self._location):  # which has passed by now
+                raise to_lake_error(error, f"read the table {table} of", self._location) from error
+            raise LakeError(f"table {table} cannot be read: {explain(error, self._location)}") from error
 
     def rows(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """The rows of a query over what was loaded."""
@@ -124,6 +127,7 @@ def blame(location: Location, connection: duckdb.DuckDBPyConnection, table: Tabl
     Raises:
         DamagedLakeError: it is this one.
         MovedOnError: it was removed meanwhile.
+        LakeError: the store does not hand it out: no damage.
     """
     store = open_store(Location(location.table(table.name), location.options))
     for file in table.listed:
@@ -135,4 +139,9 @@ def blame(location: Location, connection: duckdb.DuckDBPyConnection, table: Tabl
                 {"file": literal(file.uri)},
             ).fetchall()
         except duckdb.Error as error:
-            raise DamagedLakeError(f"{file.uri} is damaged, no figures are drawn from it: {error}") from error
+            if is_outage(error, location):
+                raise to_lake_error(error, f"read {file.path} of", location) from error
+            reason = explain(error, location)
+            raise DamagedLakeError(
+                f"{file.uri} is damaged, no figures are drawn from it: {reason}"
+            ) from error

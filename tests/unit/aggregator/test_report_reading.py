@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -17,7 +20,8 @@ from deltalake import DeltaTable
 from shadowlane.aggregator._read_report import read_report
 from shadowlane.aggregator._report import Duplicates, Report
 from shadowlane.aggregator._scope import Scope
-from shadowlane.errors import DamagedLakeError
+from shadowlane.errors import DamagedLakeError, LakeUnavailableError
+from shadowlane.lake import HeldTable, count_rows
 from shadowlane.lake._tables import COMPARISONS
 from unit.aggregator.report_lake import NOON, Row, append, comparison, error, files, hook, land
 
@@ -234,6 +238,43 @@ def test_a_damaged_log_is_damage(tmp_path: Path) -> None:
     entry.write_text("{not json")
     with pytest.raises(DamagedLakeError, match="comparisons"):
         read(tmp_path)
+
+
+@contextmanager
+def forbidden(path: Path) -> Iterator[None]:
+    """Nobody may read it, not even who runs the tests."""
+    me, mode = os.geteuid(), path.stat().st_mode
+    path.chmod(0)
+    if me == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(me)
+        path.chmod(mode)
+
+
+def test_a_lake_that_may_not_be_read_is_neither_damaged_nor_empty() -> None:
+    """Rights, or a file server that does not answer: nothing is to be restored; it says so in one line."""
+    with TemporaryDirectory() as folder:
+        lake = Path(folder)
+        lake.chmod(0o755)
+        land(lake, [comparison(1)])
+        read(lake)
+        [entry] = (lake / "comparisons" / "_delta_log").glob("*.json")
+        for look in (
+            lambda: read(lake),
+            lambda: HeldTable(lake, COMPARISONS),
+            lambda: HeldTable(lake, COMPARISONS, 0),
+            lambda: count_rows(lake, ["comparisons"]),
+        ):
+            with (
+                forbidden(entry),
+                pytest.raises(LakeUnavailableError, match=r"^cannot read [^\x1b]*denied"),
+            ):
+                look()
+        with forbidden(lake), pytest.raises(LakeUnavailableError, match="denied"):
+            read(lake)
 
 
 def test_a_lost_log_is_damage(tmp_path: Path) -> None:

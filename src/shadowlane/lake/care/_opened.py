@@ -18,7 +18,6 @@ from deltalake.transaction import AddAction
 
 from shadowlane.errors import LakeError
 from shadowlane.lake._commits import check_commits
-from shadowlane.lake._disk import disk_error
 from shadowlane.lake._faults import to_lake_error
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._store import Store, open_store, prove_create_only
@@ -209,9 +208,7 @@ def _errors(place: Location, doing: str) -> Iterator[None]:
     except (DeltaError, OSError) as error:
         if isinstance(error, CommitFailedError) and any(each in str(error) for each in CONFLICTS):
             raise
-        if place.folder is not None:
-            raise disk_error(error, f"{doing} the table {place}") from error
-        raise to_lake_error(error, doing, place) from error
+        raise to_lake_error(error, f"{doing} the table", place) from error
 
 
 def _listed(row: dict[str, Any]) -> Listed:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from shadowlane.errors import LakeError, SettingsError
 from shadowlane.lake._engine import MEMORY
+from shadowlane.lake._faults import is_outage, to_lake_error
 from shadowlane.lake._listing import TableFiles
 from shadowlane.lake._location import Location
 from shadowlane.lake._reader import blame
@@ -135,6 +136,8 @@ class Running:
         if ".parquet" in text:
             for table in self._tables:
                 blame(self._location, self._connection, table)
+        if is_outage(error, self._location):
+            raise to_lake_error(error, "read", self._location) from error
         raise QueryError(f"the query cannot be run: {sentence(text)}") from error
 
 
