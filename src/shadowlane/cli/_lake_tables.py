@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from shadowlane.cli._options import Form
+from shadowlane.visible import visible
 
 if TYPE_CHECKING:
     from shadowlane.lake import TableSpec
@@ -51,12 +52,12 @@ def specs(tables: Sequence[TableName] | None) -> Sequence[TableSpec]:
 
 
 def grid(title: str | None, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Padding:
-    """A table for people: the first column is words, the others are figures."""
+    """A table for people: the first column is words, some of them from the data, the others are figures."""
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for place, name in enumerate(head):
         shown.add_column(name, justify="right" if place else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(cell) for cell in row))
+        shown.add_row(*(Text(visible(cell)) for cell in row))
     # A table's own title would be broken at the table's width.
     return Padding(Group(*([Text(title, "bold")] if title else []), shown), (0, 0, 1, 0))
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from typer.testing import CliRunner
 
 from care_lakes import APP, NOON, entries, files, fill, rows_of, small_commits
+from shadowlane.cli._app import app
 from shadowlane.errors import DamagedLakeError, LakeError
-from shadowlane.lake import COMPARISONS, DEAD_LETTERS, ERRORS, LEDGER, LakeTable
+from shadowlane.lake import COMPARISONS, DEAD_LETTERS, ERRORS, LEDGER, REQUESTS, LakeTable
 from shadowlane.lake.care import (
     CompactionPlan,
     Gaps,
@@ -155,6 +157,22 @@ def test_landed_offsets_that_are_neither_row_nor_dead_letter(tmp_path: Path) -> 
         ("eu.shadow-errors", "CorruptMessageError", 1, NOON),
         ("eu.shadow-ledger", "CorruptMessageError", 1, NOON),
     ]
+
+
+def test_the_archives_offsets_are_looked_at_too(tmp_path: Path) -> None:
+    """A window is replayed from it: what it lacks is missing there."""
+    there = {"date": [NOON.date()] * 2, "landed_partition": [0, 0], "landed_offset": [4, 7]}
+    fill(tmp_path, [rows_of(REQUESTS, 2, there)], REQUESTS, "r-0")
+    (landed,) = look_deep(tmp_path).landed
+    assert (landed.table, landed.gaps.missing) == ("requests", 2)
+
+
+def test_names_from_the_data_do_not_act_on_a_terminal(tmp_path: Path) -> None:
+    """Whoever may write to a topic chooses the shadow's name, and who looks is an operator."""
+    fill(tmp_path, [replayed(1, run="x\x1b]0;title\x07")], COMPARISONS, "c-0")
+    shown = CliRunner().invoke(app, ["lake", "status", "--deep", "--lake", str(tmp_path)]).stdout
+    assert "\\x1b]0;title\\x07" in shown
+    assert "\x1b" not in shown
 
 
 def test_requests_with_neither_comparison_nor_error(tmp_path: Path) -> None:

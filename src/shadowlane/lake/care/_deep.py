@@ -59,6 +59,7 @@ _TOPICS = {
     "errors": "shadow-errors",
     "labels": "production-labels",
     "ledger": "shadow-ledger",
+    "requests": "production-requests",
 }
 
 
