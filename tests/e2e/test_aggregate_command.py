@@ -75,6 +75,20 @@ def test_it_catches_up_and_says_what_landed(
     assert "landed 2 comparisons" in said.splitlines()[-1]
 
 
+def test_stopped_before_it_has_caught_up_it_says_so(
+    command: Callable[..., subprocess.Popen[str]], feed: Feed
+) -> None:
+    """A script that goes on after it must not take what landed for all there is."""
+    feed.publish(40)
+    with command("--until-caught-up") as process:
+        assert process.stderr is not None
+        while "landing in" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+
+
 def test_told_to_stop_it_lands_what_it_read(
     command: Callable[..., subprocess.Popen[str]], feed: Feed
 ) -> None:

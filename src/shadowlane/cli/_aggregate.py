@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_INTERRUPTED = 130
 _COMMITS = "When to commit"
 _TROUBLE = "When something is wrong"
 
@@ -110,6 +111,8 @@ def aggregate(
         log.info("landed %s", landings)
     else:
         typer.echo(f"landed {landings}", err=True)
+    if until_caught_up and stop.is_set():
+        raise typer.Exit(_INTERRUPTED)
 
 
 @contextmanager

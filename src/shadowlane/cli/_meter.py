@@ -16,6 +16,12 @@ from shadowlane import logs
 _LINE_SECONDS = 5.0
 
 
+def log_above_a_bar() -> None:
+    """Write warnings above a bar that runs, by the stderr that it has put in place of the real one."""
+    level = logs.current().level
+    logs.configure(replace(logs.current(), level=logging.WARNING if level == logging.INFO else level))
+
+
 class Meter:
     """Shown on stderr while the block runs."""
 
@@ -28,13 +34,15 @@ class Meter:
         self._said = time.monotonic()
 
     def __enter__(self) -> Self:
-        if self._live and logs.current().level == logging.INFO:  # lines would run into the bar
-            logs.configure(replace(logs.current(), level=logging.WARNING))
         self._bar.start()
+        if self._live:
+            log_above_a_bar()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+        if self._live:
+            logs.configure(logs.current())
 
     def follow(self, done: int, total: int, words: str, line: str = "") -> None:
         """How far it is, in words beside the bar, and in a line of its own where there is no bar."""

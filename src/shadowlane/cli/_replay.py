@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,6 +19,7 @@ from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
 from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._isolation_options import IsolationOptions
+from shadowlane.cli._meter import log_above_a_bar
 from shadowlane.cli._model_options import ModelOptions
 from shadowlane.cli._options import BootstrapServers, Config, Form, Lake, Source, settings
 from shadowlane.cli._shadow import ShadowOptions
@@ -153,13 +153,15 @@ class _Meter:
         self._said = time.monotonic()
 
     def __enter__(self) -> Self:
-        if self._live and logs.current().level == logging.INFO:  # lines would run into the bar
-            logs.configure(replace(logs.current(), level=logging.WARNING))
         self._bar.start()
+        if self._live:
+            log_above_a_bar()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
+        if self._live:
+            logs.configure(logs.current())
 
     def follow(self, now: it.Progress) -> None:
         """How far it is."""
