@@ -7,7 +7,7 @@ how they are read, in `_reader.py`.
 from shadowlane.errors import MissingExtraError
 
 try:
-    from shadowlane.lake._held import HeldFile, HeldTable, VersionGoneError
+    from shadowlane.lake._held import HeldFile, HeldTable, NoTableError, VersionGoneError
     from shadowlane.lake._labels import LABEL_KEY, LATEST_FIRST, LATEST_LAST, WITHDRAWN
     from shadowlane.lake._listing import Extent, MovedOnError
     from shadowlane.lake._location import Lake, Location
@@ -53,6 +53,7 @@ __all__ = [
     "LakeTable",
     "Location",
     "MovedOnError",
+    "NoTableError",
     "OpenLake",
     "TableSpec",
     "TakenOverError",

@@ -1,4 +1,4 @@
-"""Old and new events in one table: which columns it lacks, and which cannot be reconciled."""
+"""Whether a table is understood: columns of old and new events, and what other engines made of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,23 @@ from deltalake.schema import ArrayType, MapType, StructType
 
 from shadowlane.errors import LakeError
 from shadowlane.lake._tables import TableSpec
+
+# What a table of Delta may use and files alone do not tell: rows taken out, columns under other names.
+_UNREAD_FEATURES = {"columnMapping", "deletionVectors"}
+
+
+def check_features(table: DeltaTable, uri: str) -> None:
+    """See that a table's files say which rows there are.
+
+    Raises:
+        LakeError: another engine keeps it in a way that is not read here.
+    """
+    unread = _UNREAD_FEATURES.intersection(table.protocol().reader_features or ())
+    if unread:
+        raise LakeError(
+            f"{uri}: another engine has turned on {', '.join(sorted(unread))}, and its files alone no longer "
+            "say which rows there are: read it, and care for it, with that engine"
+        )
 
 
 def check_table(table: DeltaTable, spec: TableSpec) -> None:

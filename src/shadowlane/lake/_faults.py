@@ -15,6 +15,8 @@ _STATUS = re.compile(r"status code:? ?(\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,60})</Code>|\"(?:reason|error)\": ?\"(\w{1,60})\"")
 _BODY = re.compile(r"<(\?xml|Error|html|!DOCTYPE).*", re.IGNORECASE)
 _INSTANCE_METADATA = ("169.254.", "metadata.google.internal")
+#: What both clients say of a URL that they did not send anything to.
+_NOT_ASKED = "builder error"
 _TRANSPORT = re.compile(
     r"Generic (S3|GCS|MicrosoftAzure|HTTP client) error|HTTP error|error sending request|timed out|onnection"
 )
@@ -38,6 +40,11 @@ def to_lake_error(error: BaseException, doing: str, location: Location) -> LakeE
     start, said = f"cannot {doing} {location}", explain(error, location)
     if any(host in text for host in _INSTANCE_METADATA):
         return LakeError(f"{start}: no credentials were found in the environment or in [lake_options]")
+    if status is None and _NOT_ASKED in text:
+        return LakeError(
+            f"{start}: the endpoint cannot be asked: plain http:// needs allow_http = true in [lake_options] "
+            "(or AWS_ALLOW_HTTP=true); else it begins with https://"
+        )
     if status in _ADVICE:
         return LakeError(f"{start}: {_ADVICE[status]}; it said: {said}")
     if status or _TRANSPORT.search(text):

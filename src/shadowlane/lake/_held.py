@@ -17,12 +17,17 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from shadowlane.errors import DamagedLakeError, LakeError
+from shadowlane.lake._evolution import check_features
 from shadowlane.lake._faults import explain, is_outage, to_lake_error
 from shadowlane.lake._listing import ListedFile, MovedOnError, TableFiles
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._store import open_store
 from shadowlane.lake._tables import EventTable, TableSpec
 from shadowlane.lake._witness import check_files
+
+
+class NoTableError(LakeError):
+    """Nothing has landed in this table yet."""
 
 
 class VersionGoneError(LakeError):
@@ -50,11 +55,13 @@ class HeldTable:
 
         Raises:
             VersionGoneError: that version cannot be had any more.
-            LakeError: there is no such table, or it cannot be read.
+            NoTableError: there is none.
+            LakeError: it cannot be read.
         """
         self._lake = Location.parse(lake)
         self._spec = spec
         self._table = self._open(version)
+        check_features(self._table, self._lake.table(spec.name))
         self.version = self._table.version()
         self.files = tuple(self._listed())
         self._store = open_store(Location(self._lake.table(spec.name), self._lake.options))
@@ -91,7 +98,7 @@ class HeldTable:
         try:
             return DeltaTable(url, version=version, storage_options=options)
         except TableNotFoundError:
-            raise LakeError(f"there is no table {url} yet") from None
+            raise NoTableError(f"there is no table {url} yet") from None
         except (DeltaError, OSError) as error:
             place = Location(url, options)
             if version is None or is_outage(error, place):

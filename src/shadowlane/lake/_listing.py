@@ -18,6 +18,7 @@ from deltalake.exceptions import TableNotFoundError
 
 from shadowlane.errors import DamagedLakeError, LakeError
 from shadowlane.lake._commits import check_commits
+from shadowlane.lake._evolution import check_features
 from shadowlane.lake._faults import explain, is_outage, to_lake_error
 from shadowlane.lake._location import Location
 from shadowlane.lake._store import Store
@@ -25,8 +26,6 @@ from shadowlane.lake._tables import LEDGER, EventTable, TableSpec
 
 #: What the folder of a null is called.
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
-# What a table of Delta may use and files alone do not tell: rows taken out, columns under other names.
-_UNREAD_FEATURES = ("columnMapping", "deletionVectors")
 # What Delta says of a store's log that it got, and could not make sense of.
 _NONSENSE = ("Arrow error", "Invalid Checkpoint", "Json error", "No table metadata", "Parquet", "contiguous")
 # Engines cut times in the log to whole milliseconds.
@@ -131,19 +130,13 @@ def _opened(location: Location, uri: str) -> tuple[DeltaTable, pa.Table] | None:
     try:
         table = DeltaTable(uri, storage_options=dict(location.options))
         actions = pa.table(table.get_add_actions(flatten=True))
-        features = {*(table.protocol().reader_features or ())}
     except TableNotFoundError:
         return None
     except Exception as error:  # old releases of the library raise bare ones
         if not _is_damage(error, location):
             raise to_lake_error(error, "read the table", Location(uri, location.options)) from error
         raise DamagedLakeError(f"the log of {uri} cannot be read: {explain(error, location)}") from error
-    unread = sorted(features & {*_UNREAD_FEATURES})
-    if unread:
-        raise LakeError(
-            f"{uri}: another engine turned on {', '.join(unread)}, and its files alone no longer say which "
-            "rows there are: read it with that engine"
-        )
+    check_features(table, uri)
     return table, actions
 
 

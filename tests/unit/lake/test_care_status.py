@@ -161,7 +161,7 @@ def test_landed_offsets_that_are_neither_row_nor_dead_letter(tmp_path: Path) -> 
 
 def test_the_archives_offsets_are_looked_at_too(tmp_path: Path) -> None:
     """A window is replayed from it: what it lacks is missing there."""
-    there = {"date": [NOON.date()] * 2, "landed_partition": [0, 0], "landed_offset": [4, 7]}
+    there: dict[str, Any] = {"date": [NOON.date()] * 2, "landed_partition": [0, 0], "landed_offset": [4, 7]}
     fill(tmp_path, [rows_of(REQUESTS, 2, there)], REQUESTS, "r-0")
     (landed,) = look_deep(tmp_path).landed
     assert (landed.table, landed.gaps.missing) == ("requests", 2)

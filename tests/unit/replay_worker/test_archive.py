@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, TableFeatures
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -205,6 +205,16 @@ def test_a_version_is_held_while_the_table_goes_on(lake: Path) -> None:
         read(opened(lake, version=version))
     with pytest.raises(VersionGoneError, match="version 999"):
         opened(lake, version=999)
+
+
+def test_rows_that_another_engine_has_hidden_are_not_replayed(lake: Path) -> None:
+    """Whom somebody asked to be forgotten: the files still hold the rows that deletion vectors hide."""
+    put(lake, {(0, offset): at(offset) for offset in range(3)})
+    DeltaTable(str(lake / "requests")).alter.add_feature(
+        TableFeatures.DeletionVectors, allow_protocol_versions_increase=True
+    )
+    with pytest.raises(LakeError, match=r"has turned on deletionVectors.*with that engine$"):
+        opened(lake)
 
 
 def test_an_altered_file_is_named_and_not_read(lake: Path) -> None:

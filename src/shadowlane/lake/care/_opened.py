@@ -18,6 +18,7 @@ from deltalake.transaction import AddAction
 
 from shadowlane.errors import LakeError
 from shadowlane.lake._commits import check_commits
+from shadowlane.lake._evolution import check_features
 from shadowlane.lake._faults import to_lake_error
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._store import Store, open_store, prove_create_only
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 #: each commit that removes files moves this position on by one, and of two that meet, one fails.
 GUARD = "shadowlane/care"
 _TRIES = 10
-_FOREIGN = ("deletionVectors", "columnMapping")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +66,7 @@ class KeptTable:
         self.place = Location(self.uri, location.options)
         self.delta = table
         self.store: Store = open_store(self.place)
-        foreign = set(table.protocol().reader_features or ()) & set(_FOREIGN)
-        if foreign:
-            raise LakeError(
-                f"table {self.uri}: another engine has turned on {', '.join(sorted(foreign))}, which this "
-                "command would undo: compact and expire this table with that engine"
-            )
+        check_features(table, self.uri)
         self.check_log()
 
     def check_log(self) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from shadowlane.errors import LakeError
-from shadowlane.lake import DEAD_LETTERS, REQUESTS, HeldFile, HeldTable, Lake
+from shadowlane.lake import DEAD_LETTERS, REQUESTS, HeldFile, HeldTable, Lake, NoTableError
 from shadowlane.replay_worker.archive._messages import COLUMNS, ArchivedMessage, messages
 from shadowlane.replay_worker.archive._order import in_order
 from shadowlane.replay_worker.archive._pieces import (
@@ -58,12 +58,10 @@ class Archive:
         self._lake, self._choice = lake, choice
         try:
             self._table = HeldTable(lake, REQUESTS, version)
-        except LakeError as error:
-            if version is None:
-                raise LakeError(
-                    f"{error}: the archive is filled by `shadowlane aggregate --archive-requests`"
-                ) from error
-            raise
+        except NoTableError as error:
+            raise NoTableError(
+                f"{error}: the archive is filled by `shadowlane aggregate --archive-requests`"
+            ) from error
         self.version = self._table.version
         self.landed = {each: self._table.position(f"{choice.topic}-{each}") or 0 for each in partitions}
         if not any(self.landed.values()):
@@ -154,7 +152,7 @@ class Archive:
         """How many messages nobody could read; as the table of those is now."""
         try:
             table = HeldTable(self._lake, DEAD_LETTERS)
-        except LakeError:
+        except NoTableError:
             return {}
         seen = Places()
         for file in filter(_meeting(spans), table.files):
