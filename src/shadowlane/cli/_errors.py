@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,7 @@ from rich.console import Console
 
 from shadowlane.cli._comparing_options import ComparingOptions
 from shadowlane.cli._control_options import PrimaryOptions
+from shadowlane.cli._durations import duration
 from shadowlane.cli._evidence import moment, printing
 from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
@@ -34,8 +34,6 @@ log = logging.getLogger(__name__)
 app = typer.Typer(help="See what failed, and send it through again once it is mended.", no_args_is_help=True)
 
 _SAID_EVERY = 5.0
-_AGO = re.compile(r"-?(\d{1,4})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Stage(StrEnum):
@@ -53,8 +51,10 @@ class Stage(StrEnum):
 
 def _since(text: str) -> datetime:
     """A time, or how long ago it was."""
-    ago = _AGO.fullmatch(text.strip())
-    return moment(text) if ago is None else datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    try:
+        return datetime.now(UTC) - duration(text.strip().removeprefix("-"))
+    except typer.BadParameter:
+        return moment(text)
 
 
 Stages = Annotated[
