@@ -8,7 +8,7 @@ import os
 import re
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -362,6 +362,17 @@ def test_a_bucket_that_does_not_exist_is_told_at_once(bucket: Bucket, proxy: Fau
     with pytest.raises(LakeError, match="there is no such bucket"):
         LakeTable(nowhere, DEAD_LETTERS)
     assert len(proxy.requests) == 1
+
+
+@pytest.mark.parametrize("use", [lambda lake: LakeTable(lake, DEAD_LETTERS), offsets])
+def test_an_endpoint_that_cannot_be_asked_is_no_outage(
+    bucket: Bucket, use: Callable[[Location], Any]
+) -> None:
+    """No waiting mends plain HTTP that nobody allowed; the sentence says how to allow it."""
+    given = {name: value for name, value in bucket.options.items() if name != "allow_http"}
+    with pytest.raises(LakeError, match="allow_http") as failure:
+        use(Location.parse(f"{bucket.url}/lake", given))
+    assert not isinstance(failure.value, LakeUnavailableError)
 
 
 def test_a_store_that_is_not_there_is_told_in_seconds(lake: Location, port: int) -> None:
