@@ -90,6 +90,8 @@ class HeldTable:
                 "removed since: the files of old versions are kept for a time only"
             ) from error
         except (pa.ArrowException, OSError) as error:
+            if is_outage(error, self._lake):
+                raise to_lake_error(error, f"read {file.path} of", self._lake) from error
             reason = explain(error, self._lake)
             raise DamagedLakeError(f"{self._place(file)} cannot be read: {reason}") from error
 

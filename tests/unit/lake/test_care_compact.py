@@ -406,6 +406,15 @@ def test_a_lake_that_is_none_is_said_to_be_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_temporary_folder_is_no_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is full, or is not there: the lake stays as it was, and it says which folder is meant."""
+    small_commits(tmp_path, 2)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(LakeError, match=r"temporary folder \(TMPDIR says where\): No such file"):
+        compact(CompactionPlan(tmp_path))
+    assert len(files(tmp_path)) == 2
+
+
 def test_a_table_of_another_engines_kind_is_left_alone(tmp_path: Path) -> None:
     """Rows that deletion vectors hide would come back."""
     small_commits(tmp_path, 2)

@@ -14,6 +14,7 @@ from time import time_ns
 import pyarrow as pa
 from deltalake.transaction import AddAction
 
+from shadowlane.errors import LakeError
 from shadowlane.lake._location import Lake
 from shadowlane.lake._tables import TABLES, TableSpec
 from shadowlane.lake.care._log import tidy
@@ -135,11 +136,17 @@ class _Compaction:
 
     def _join(self, group: Sequence[Listed]) -> None:
         table = self._table
-        with tempfile.TemporaryDirectory(prefix="shadowlane-compact-") as folder:
-            columns = _columns(table)
-            spool = Spool(table, group, columns, Path(folder))
-            merged = merge(spool, columns, table.spec, Path(folder, "merged"))
-            added = self._put(group[0], merged)
+        try:
+            with tempfile.TemporaryDirectory(prefix="shadowlane-compact-") as folder:
+                columns = _columns(table)
+                spool = Spool(table, group, columns, Path(folder))
+                merged = merge(spool, columns, table.spec, Path(folder, "merged"))
+                added = self._put(group[0], merged)
+        except OSError as error:  # those of the lake are in its own words by now
+            raise LakeError(
+                f"table {table.name}: its files cannot be joined in the temporary folder "
+                f"(TMPDIR says where): {error.strerror or error}"
+            ) from error
         # A file that is joined with empty ones may come out as it was.
         gone = [file for file in group if file.path != added.path]
         table.replace(gone, [added] if len(gone) == len(group) else [], data_change=False)
