@@ -16,10 +16,9 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from shadowlane.aggregator._scope import Everything
 from shadowlane.errors import Place
 from shadowlane.kafka import TopicNames, read_to_end
-from shadowlane.lake import COMPARISONS, ERRORS, Lake, OpenLake, read_lake
+from shadowlane.lake import COMPARISONS, ERRORS, Everything, Lake, OpenLake, read_lake
 from shadowlane.schemas import ShadowError
 from shadowlane.schemas.columns import ColumnCodec, arrow_schema
 from shadowlane.settings import KafkaSettings

@@ -38,27 +38,6 @@ class Scope:
         return self.start is None and self.end is None
 
 
-@dataclass(frozen=True, slots=True)
-class Everything:
-    """All that the lake holds, of one model where one is named."""
-
-    model: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.model is not None:
-            check_name("model", self.model)
-
-    @property
-    def start(self) -> datetime | None:
-        """Since ever."""
-        return None
-
-    @property
-    def end(self) -> datetime | None:
-        """To this day."""
-        return None
-
-
 def _in_utc(name: str, moment: datetime | None) -> datetime | None:
     if moment is None:
         return None

@@ -9,7 +9,7 @@ from shadowlane.errors import MissingExtraError
 try:
     from shadowlane.lake._held import HeldFile, HeldTable, NoTableError, VersionGoneError
     from shadowlane.lake._labels import LABEL_KEY, LATEST_FIRST, LATEST_LAST, WITHDRAWN
-    from shadowlane.lake._listing import Extent, MovedOnError
+    from shadowlane.lake._listing import Everything, Extent, MovedOnError
     from shadowlane.lake._location import Lake, Location
     from shadowlane.lake._reader import OpenLake, open_lake, read_lake
     from shadowlane.lake._table import LakeTable, TakenOverError, count_rows
@@ -46,6 +46,7 @@ __all__ = [
     "TABLES",
     "WITHDRAWN",
     "EventTable",
+    "Everything",
     "Extent",
     "HeldFile",
     "HeldTable",

@@ -23,6 +23,7 @@ from shadowlane.lake._faults import explain, is_outage, to_lake_error
 from shadowlane.lake._location import Location
 from shadowlane.lake._store import Store
 from shadowlane.lake._tables import LEDGER, EventTable, TableSpec
+from shadowlane.schemas import check_name
 
 #: What the folder of a null is called.
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -46,6 +47,27 @@ class Extent(Protocol):
     @property
     def end(self) -> datetime | None:
         """Until when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Everything:
+    """All that the lake holds, of one model where one is named."""
+
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            check_name("model", self.model)
+
+    @property
+    def start(self) -> datetime | None:
+        """Since ever."""
+        return None
+
+    @property
+    def end(self) -> datetime | None:
+        """To this day."""
+        return None
 
 
 class MovedOnError(LakeError):

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import duckdb
 
-from shadowlane.aggregator._scope import Everything
 from shadowlane.errors import LakeError
-from shadowlane.lake import COMPARISONS, ERRORS, REQUESTS, Lake, OpenLake, TableSpec, read_lake
+from shadowlane.lake import COMPARISONS, ERRORS, REQUESTS, Everything, Lake, OpenLake, TableSpec, read_lake
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from datetime import date
 from functools import partial
 from typing import Any
 
-from shadowlane.aggregator._scope import Everything
 from shadowlane.aggregator.labels._figures import REPEATS
 from shadowlane.lake import (
     COMPARISONS,
@@ -18,6 +17,7 @@ from shadowlane.lake import (
     LATEST_LAST,
     REQUESTS,
     WITHDRAWN,
+    Everything,
     Lake,
     OpenLake,
     read_lake,

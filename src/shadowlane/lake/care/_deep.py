@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from shadowlane.lake._listing import Everything
 from shadowlane.lake._location import Lake
 from shadowlane.lake._reader import OpenLake, open_lake
 from shadowlane.lake._tables import COMPARISONS, DEAD_LETTERS, ERRORS, TABLES, TableSpec
@@ -132,22 +133,13 @@ class Deep:
     dead_letters: list[Letters]
 
 
-class _Everything:
-    """All models and times, or those of one model."""
-
-    start = end = None
-
-    def __init__(self, model: str | None) -> None:
-        self.model = model
-
-
 def look_deep(lake: Lake, tables: Sequence[TableSpec] = TABLES, *, model: str | None = None) -> Deep:
     """Read the places of all rows; it takes about a second for ten million.
 
     Raises:
         DamagedLakeError: a file is gone, cut or altered.
     """
-    with open_lake(lake, _Everything(None), tables) as opened:
+    with open_lake(lake, Everything(), tables) as opened:
         letters = _load_letters(opened) if DEAD_LETTERS in tables else []
         landed = [
             each
@@ -157,7 +149,7 @@ def look_deep(lake: Lake, tables: Sequence[TableSpec] = TABLES, *, model: str | 
         ]
     if not {COMPARISONS, ERRORS} <= {*tables}:
         return Deep(landed, [], [], letters)
-    with open_lake(lake, _Everything(model), [COMPARISONS, ERRORS]) as opened:
+    with open_lake(lake, Everything(model), [COMPARISONS, ERRORS]) as opened:
         return Deep(landed, _sources(opened), _duplicates(opened), letters)
 
 

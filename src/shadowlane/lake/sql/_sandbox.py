@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from shadowlane.lake._engine import columns_file, engine, literal
-from shadowlane.lake._listing import MovedOnError, TableFiles, list_files
+from shadowlane.lake._listing import Everything, MovedOnError, TableFiles, list_files
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._reader import table_store
 from shadowlane.lake._tables import TABLES, TableSpec
@@ -18,11 +17,6 @@ from shadowlane.lake._witness import check_files
 from shadowlane.lake.sql._gate import let_through
 from shadowlane.lake.sql._running import Answer, Limits, Running
 from shadowlane.lake.sql._views import definitions, quoted, specs_of
-
-
-@dataclass(frozen=True, slots=True)
-class _Everything:
-    model = start = end = None
 
 
 @contextmanager
@@ -59,7 +53,7 @@ def open_query(
 
 def _table(location: Location, spec: TableSpec, *, verify: bool) -> TableFiles:
     store = table_store(location, spec)
-    table = list_files(location, store, spec, _Everything())
+    table = list_files(location, store, spec, Everything())
     check_files(location, store, table, hashes=verify)
     return table
 
