@@ -90,7 +90,7 @@ class TableFiles:
     name: str
     version: int | None
     listed: tuple[ListedFile, ...]
-    by_model: Mapping[str, tuple[str, ...]]  # the files of every model, not looked at
+    by_model: Mapping[str, Sequence[str]]  # the files of every model, not looked at
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -119,10 +119,10 @@ def list_files(location: Location, store: Store, spec: TableSpec, scope: Extent)
         raise DamagedLakeError(f"{uri} is not partitioned by {keys}: another program's table?")
     files = [_file(uri, entry, spec) for entry in listed]
     wanted = (file for file, entry in zip(files, listed, strict=True) if _is_wanted(entry, spec, scope))
-    by_model: dict[str, tuple[str, ...]] = {}
+    by_model: dict[str, list[str]] = {}
     for file, entry in zip(files, listed, strict=True):
         if model := entry.get("partition.model"):
-            by_model[model] = (*by_model.get(model, ()), file.uri)
+            by_model.setdefault(model, []).append(file.uri)
     return TableFiles(spec.name, table.version(), tuple(sorted(wanted, key=lambda file: file.path)), by_model)
 
 
