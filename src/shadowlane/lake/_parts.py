@@ -25,7 +25,7 @@ from shadowlane.schemas import check_name
 
 _NULL_FOLDER = "__HIVE_DEFAULT_PARTITION__"
 _HASHED = re.compile(r"part-(?P<sha256>[0-9a-f]{64})\.zstd\.parquet")
-_ROW_GROUP = 64 * 1024
+ROW_GROUP = 64 * 1024
 _MILLISECOND = timedelta(milliseconds=1)
 _LAST = datetime.max.replace(tzinfo=UTC) - _MILLISECOND
 _FALSE = pa.scalar(value=False)
@@ -87,9 +87,9 @@ def _is(rows: pa.Table, key: Mapping[str, Any]) -> pa.ChunkedArray:
 def _part(rows: pa.Table, key: Mapping[str, Any], spec: TableSpec) -> Part:
     partition = {name: None if value is None else str(value) for name, value in key.items()}
     folders = [_folder(name, value) for name, value in partition.items()]
-    data = _parquet(rows, [name for name in _SOUGHT + spec.sorted_by if name in rows.schema.names])
+    data = _parquet(rows, spec)
     name = f"part-{hashlib.sha256(data).hexdigest()}.zstd.parquet"
-    return Part("/".join([*folders, name]), data, rows.num_rows, partition, json.dumps(_stats(rows, spec)))
+    return Part("/".join([*folders, name]), data, rows.num_rows, partition, stats(rows, spec))
 
 
 def _folder(column: str, value: str | None) -> str:
@@ -102,23 +102,24 @@ def _folder(column: str, value: str | None) -> str:
         raise LakeError(f"no folder of the lake: {error}") from error
 
 
-def _parquet(rows: pa.Table, sought: list[str]) -> memoryview:
-    """As bytes. Only text and the like is worth a dictionary; numbers hardly repeat.
+def _parquet(rows: pa.Table, spec: TableSpec) -> memoryview:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, row_group_size=ROW_GROUP, **layout(rows.schema, spec))
+    return memoryview(sink.getvalue())
+
+
+def layout(schema: pa.Schema, spec: TableSpec) -> dict[str, Any]:
+    """How a table's files are written. Only text and the like is worth a dictionary; numbers hardly repeat.
 
     Row groups say between which values they lie where somebody may seek by these; elsewhere it is work
     for nobody.
     """
-    sink = pa.BufferOutputStream()
-    pq.write_table(
-        rows,
-        sink,
-        compression="zstd",
-        row_group_size=_ROW_GROUP,
-        use_dictionary=_texts(rows.schema),
-        write_statistics=sought,
-        coerce_timestamps="us",
-    )
-    return memoryview(sink.getvalue())
+    return {
+        "compression": "zstd",
+        "use_dictionary": _texts(schema),
+        "write_statistics": [name for name in _SOUGHT + spec.sorted_by if name in schema.names],
+        "coerce_timestamps": "us",
+    }
 
 
 def _texts(schema: pa.Schema) -> list[str]:
@@ -140,16 +141,17 @@ def _leaves(field: pa.Field, prefix: str = "") -> Iterator[str]:
         yield path
 
 
-def _stats(rows: pa.Table, spec: TableSpec) -> dict[str, Any]:
-    """How many rows, and between which values the columns lie that files are sought by."""
+def stats(rows: pa.Table, spec: TableSpec) -> str:
+    """For the log: how many rows, and between which values the columns lie that files are sought by."""
     sought = {name: rows.column(name) for name in spec.sorted_by}
     ends = {name: pc.min_max(column).as_py() for name, column in sought.items()}
-    return {
+    said = {
         "numRecords": rows.num_rows,
         "minValues": {name: _least(end["min"]) for name, end in ends.items() if end["min"] is not None},
         "maxValues": {name: _most(end["max"]) for name, end in ends.items() if end["max"] is not None},
         "nullCount": {name: column.null_count for name, column in sought.items()},
     }
+    return json.dumps(said)
 
 
 def _least(value: Any) -> Any:

@@ -174,9 +174,14 @@ class LakeTable:
         try:
             yield
         except (DeltaError, OSError) as error:
-            if isinstance(error, CommitFailedError) and any(each in str(error) for each in _CONFLICTS):
+            if is_conflict(error):
                 raise TakenOverError(f"{self.name}: {error}") from error
             raise to_lake_error(error, f"{doing} the table", self._place) from error
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether a commit failed since another writer's came first."""
+    return isinstance(error, CommitFailedError) and any(each in str(error) for each in _CONFLICTS)
 
 
 def count_rows(lake: Lake, tables: Iterable[str]) -> int:

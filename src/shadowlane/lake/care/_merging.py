@@ -7,12 +7,10 @@ the values, so they are the same to the bit.
 from __future__ import annotations
 
 import hashlib
-import json
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from shadowlane.errors import LakeError
-from shadowlane.lake._parts import _ROW_GROUP, _SOUGHT, _stats, _texts
+from shadowlane.lake._parts import ROW_GROUP, layout, stats
 from shadowlane.lake._tables import TableSpec
 from shadowlane.lake.care._spool import Rows, Spool
 
@@ -55,25 +53,15 @@ def merge(spool: Spool, schema: pa.Schema, spec: TableSpec, path: Path) -> Merge
     keys = spool.keys
     order = pc.sort_indices(keys, [(name, "ascending") for name in spec.sorted_by]).to_numpy()
     try:
-        with pq.ParquetWriter(path, schema, **_layout(schema, spec)) as writer:
+        with pq.ParquetWriter(path, schema, **layout(schema, spec)) as writer:
             for rows in _slices(spool, order.astype(np.int64)):
-                writer.write_table(rows, row_group_size=_ROW_GROUP)
+                writer.write_table(rows, row_group_size=ROW_GROUP)
     except (pa.ArrowException, OSError) as error:
         raise LakeError(f"table {spec.name}: its files cannot be joined: {error}") from error
     pa.default_memory_pool().release_unused()
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Merged(path, path.stat().st_size, sha256, keys.num_rows, json.dumps(_stats(keys, spec)))
-
-
-def _layout(schema: pa.Schema, spec: TableSpec) -> dict[str, Any]:
-    """As the table's other files are written."""
-    return {
-        "compression": "zstd",
-        "use_dictionary": _texts(schema),
-        "write_statistics": [name for name in _SOUGHT + spec.sorted_by if name in schema.names],
-        "coerce_timestamps": "us",
-    }
+    return Merged(path, path.stat().st_size, sha256, keys.num_rows, stats(keys, spec))
 
 
 def _slices(spool: Spool, order: Rows) -> Iterator[pa.Table]:
@@ -89,4 +77,4 @@ def _slices(spool: Spool, order: Rows) -> Iterator[pa.Table]:
 def _fitting(rows: pa.Table) -> int:
     """How many rows of this size fit; whole row groups, where it is more than one."""
     fitting: int = max(1, _SLICE * rows.num_rows // max(rows.nbytes, 1))
-    return fitting if fitting < _ROW_GROUP else min(fitting, _MOST_ROWS) // _ROW_GROUP * _ROW_GROUP
+    return fitting if fitting < ROW_GROUP else min(fitting, _MOST_ROWS) // ROW_GROUP * ROW_GROUP

@@ -22,7 +22,7 @@ from shadowlane.lake._evolution import check_features
 from shadowlane.lake._faults import to_lake_error
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._store import Store, open_store, prove_create_only
-from shadowlane.lake._table import _CONFLICTS as CONFLICTS
+from shadowlane.lake._table import is_conflict
 from shadowlane.lake._tables import TableSpec
 
 log = logging.getLogger(__name__)
@@ -201,7 +201,7 @@ def _errors(place: Location, doing: str) -> Iterator[None]:
     try:
         yield
     except (DeltaError, OSError) as error:
-        if isinstance(error, CommitFailedError) and any(each in str(error) for each in CONFLICTS):
+        if is_conflict(error):
             raise
         raise to_lake_error(error, f"{doing} the table", place) from error
 
