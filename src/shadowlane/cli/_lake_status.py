@@ -264,5 +264,5 @@ def _deep(below: Deep) -> list[Any]:
 
 
 def _gaps(gaps: Gaps) -> tuple[str, ...]:
-    at = count(gaps.longest_at) if gaps.longest else "—"
-    return count(gaps.present), count(gaps.gaps), count(gaps.missing), count(gaps.longest), at
+    numbers = gaps.present, gaps.gaps, gaps.missing, gaps.longest, gaps.longest_at
+    return tuple(map(count, numbers))

@@ -15,7 +15,7 @@ from shadowlane.lake._tables import COMPARISONS, DEAD_LETTERS, ERRORS, TABLES, T
 _RUNS = """
 SELECT {keys}, min(place), max(place), count(*)::BIGINT,
        count(*) FILTER (step > 1), coalesce(sum(step - 1) FILTER (step > 1), 0)::BIGINT,
-       greatest(coalesce(max(step), 1) - 1, 0), arg_max(place - step + 1, step)
+       greatest(coalesce(max(step), 1) - 1, 0), arg_max(place - step + 1, step) FILTER (step > 1)
 FROM (SELECT *, place - lag(place) OVER (PARTITION BY {keys} ORDER BY place) AS step FROM places)
 GROUP BY {keys} ORDER BY {keys}
 """
