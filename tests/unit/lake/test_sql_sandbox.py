@@ -67,6 +67,8 @@ ENGINE = [
     "PRAGMA database_list",
     "FROM duckdb_settings()",
     "FROM duckdb_extensions()",
+    "FROM pg_settings",
+    'SELECT (SELECT any_value(setting) FROM pg_catalog."PG_Settings")',
     "SELECT current_setting('temp_directory')",
     "SELECT write_log('a')",
     "CREATE TABLE a (b INT)",
