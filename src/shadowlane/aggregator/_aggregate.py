@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event as Flag
@@ -23,6 +24,8 @@ from shadowlane.kafka import TopicNames, close_consumer, mapped, require_topics
 from shadowlane.lake import Lake, Location
 from shadowlane.process import rare_collections
 from shadowlane.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
 
 _BATCH = 5_000
 _POLL_SECONDS = 0.1
@@ -93,8 +96,11 @@ def _run(
             outage.fail(error)
         standing.update(share, gathering.waiting, outage, goal)
     standing.stopping = True
-    if outage.error is None:  # else it is read again, by whoever comes next
-        gathering.flush(last=True)
+    try:
+        if outage.error is None:
+            gathering.flush(last=True)
+    except LakeUnavailableError as error:
+        log.warning("%s. What was read last has not landed: the next start reads it again", error)
 
 
 def _check_lake(lake: Lake) -> None:

@@ -18,6 +18,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from deltalake.transaction import AddAction
 
 from shadowlane.errors import LakeError
+from shadowlane.lake._commits import check_commits
 from shadowlane.lake._evolution import check_table, lacking
 from shadowlane.lake._faults import to_lake_error
 from shadowlane.lake._location import Lake, Location
@@ -56,6 +57,8 @@ class LakeTable:
         with self._errors("open or make"):
             self._table = self._open()
             self._store = open_store(self._place)
+            # Rows that a damaged commit hides would land a second time.
+            check_commits(self._store, self._uri, self._table.version())
         self._durable = self._table.version()
         self._looked = monotonic()
         self._in_doubt = False

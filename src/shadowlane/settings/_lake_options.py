@@ -54,7 +54,7 @@ BOUNDS: Mapping[str, str] = {
     "connect_timeout": "5000ms",
     "timeout": "30000ms",
     "retry_timeout": "20000ms",
-    "max_retries": "4",
+    "max_retries": "10",
     "backoff_config.init_backoff": "100ms",
     "backoff_config.max_backoff": "2000ms",
 }

@@ -20,7 +20,7 @@ from deltalake.exceptions import CommitFailedError
 from shadowlane.aggregator._gathered import Gathered
 from shadowlane.aggregator._landing import land
 from shadowlane.aggregator._stream import Stream
-from shadowlane.errors import LakeError
+from shadowlane.errors import DamagedLakeError, LakeError
 from shadowlane.lake._table import LakeTable, TakenOverError
 from shadowlane.lake._tables import DEAD_LETTERS, LEDGER, TableSpec
 from shadowlane.schemas import Codec, LedgerEntry
@@ -218,6 +218,15 @@ def test_a_lake_that_is_gone_is_an_error_that_names_the_table(tmp_path: Path, us
     }
     with pytest.raises(LakeError, match=r"the table .*numbers: "):
         uses[use]()
+
+
+def test_nothing_lands_on_a_log_that_lost_a_commit(tmp_path: Path) -> None:
+    """Delta reads over an entry without a line: its rows would land again, twice once it is back."""
+    first = table(tmp_path)
+    first.append(numbers(1, 2), {"t-0": 2})
+    (tmp_path / "numbers" / "_delta_log" / f"{1:020d}.json").write_bytes(b"")
+    with pytest.raises(DamagedLakeError, match=r"0001\.json is cut or altered"):
+        table(tmp_path)
 
 
 def test_a_topic_is_held_to_its_id(tmp_path: Path) -> None:
