@@ -200,9 +200,9 @@ def messages(settings: KafkaSettings, topics: TopicNames) -> list[Any]:
 
 
 def test_requests_that_retention_deleted_are_gone_and_said_to_be(
-    settings: KafkaSettings, topics: TopicNames, publish: Callable[..., None]
+    settings: KafkaSettings, topics: TopicNames, publish: Callable[..., None], tmp_path: Path
 ) -> None:
-    """What is left goes through; the rest cannot, and is counted."""
+    """What is left goes through; the rest cannot, nor is there an archive to have it from, and is counted."""
     publish(request(number) for number in range(REQUESTS))
     replay(settings, REQUESTS, plan("broken"))
     [*failed] = [each for each in messages(settings, topics) if number_of(each.value()) in FAILING]
@@ -210,7 +210,7 @@ def test_requests_that_retention_deleted_are_gone_and_said_to_be(
     cut = [TopicPartition(topics.requests, partition, offset + 1) for partition, offset in middle.items()]
     delete(make_admin(settings), cut)
     left = sum(each.offset() > middle.get(each.partition(), -1) for each in failed)
-    said = again(settings, "mended")
+    said = again(settings, "mended", origin=Origin("auto", str(tmp_path / "no-archive")))
     assert (said.gone, said.redriven, said.compared, said.left) == (20 - left, left, left, 0)
     assert said.gone > 0
 

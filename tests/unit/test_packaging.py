@@ -31,6 +31,7 @@ _EXTRAS: Mapping[str, set[str]] = {
     "mlflow": {"mlflow-skinny", "pandas"},
     "http": {"urllib3"},
     "text": {"rapidfuzz"},
+    "cloud": {"fsspec", "obstore"},
 }
 
 

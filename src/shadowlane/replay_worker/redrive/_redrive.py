@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from threading import Event as Flag
 from typing import TYPE_CHECKING, Literal
 
-from shadowlane.errors import SettingsError
+from shadowlane.errors import LakeError, MissingExtraError, SettingsError
 from shadowlane.kafka import TopicNames, require_topics
 from shadowlane.replay_worker._outbox import Outbox
 from shadowlane.replay_worker._plan import CONTROL, WorkerPlan
@@ -134,7 +134,13 @@ def _replay(
         for name in ("kafka", "lake"):
             if origin.source not in (name, "auto") or not gone or stop.is_set():
                 continue
-            source = _source(name, plan, kafka, origin, {spot: wanted[spot] for spot in gone})
+            try:
+                source = _source(name, plan, kafka, origin, {spot: wanted[spot] for spot in gone})
+            except (LakeError, MissingExtraError) as error:
+                if origin.source != "auto":
+                    raise
+                log.warning("what Kafka no longer holds is not in the lake either: %s", error)
+                break
             outbox = Outbox(kafka, f"{topics.prefix}{plan.target.group}.{_WORKER_ID}")
             tally = run_loop(plan, source, replay, outbox, stop, tick)
             gone = source.gone
