@@ -174,6 +174,7 @@ def test_a_bad_row_of_parquet_has_a_number(tmp_path: Path, labels: pa.Array) -> 
         ("2026-10-25T02:30:00", {"timezone": "Europe/Berlin"}, None),
         ("2026-03-29T02:30:00", {"timezone": "Europe/Berlin"}, None),
         ("0000-01-01T00:00:00Z", {}, None),
+        ("3026-03-01T12:00:00Z", {}, None),
         ("", {"timezone": "UTC"}, None),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -66,6 +67,8 @@ class Checker:
     columns: Mapping[str, str]
     file: str
     bad: Bad = field(default_factory=Bad)
+    #: A label from the future would win over every correction until then.
+    latest: datetime = field(default_factory=lambda: datetime.now(UTC) + timedelta(days=1))
     rows: int = 0
     empty: int = 0
     _kinds: dict[str, set[int]] = field(default_factory=dict)
@@ -152,7 +155,11 @@ class Checker:
         return moments, [
             Problem("observed_at", "a time; there is none", absent & ~there),
             Problem("observed_at", zone, absent & there),
+            Problem("observed_at", "a time that has come; this one is days ahead", self._ahead(moments)),
         ]
+
+    def _ahead(self, moments: pa.Array) -> Mask:
+        return mask(pc.greater(moments, pa.scalar(self.latest, TIME)))
 
     def _label_problems(self, said: Said, column: Column) -> list[Problem]:
         kinds = said.kinds
