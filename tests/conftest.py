@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as chosen
 
 import kafka_tiers
 from shadowlane.kafka import (
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from confluent_kafka import Consumer, Producer
+
+# A busy machine is no fault of what is tested.
+chosen.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+chosen.load_profile("busy")
 
 PARTITIONS = 3
 #: What steers the tests or the machine, not the software under test.
