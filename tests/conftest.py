@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import uuid
 from contextlib import ExitStack
@@ -76,6 +77,16 @@ def pytest_report_header(config: pytest.Config) -> str:
 def _may_need_kafka(config: pytest.Config) -> bool:
     """Unit tests alone need none: looking for an engine, or pulling an image, would be a waste."""
     return any("unit" not in Path(argument.split("::")[0]).parts for argument in config.args)
+
+
+@pytest.fixture(autouse=True)
+def _clean_log() -> Iterator[None]:
+    """A command that a test ran in its own process leaves no handler, whose stream is gone by then."""
+    root = logging.getLogger()
+    before, level = [*root.handlers], root.level
+    yield
+    root.setLevel(level)
+    root.handlers[:] = [each for each in root.handlers if each in before]
 
 
 @pytest.fixture(autouse=True)

@@ -224,13 +224,13 @@ def test_what_kafka_no_longer_holds_is_read_from_the_archive(
     replay(settings, REQUESTS, plan("broken"))
     lake = str(tmp_path / "lake")
     run_aggregator(AggregatorPlan(lake, until_caught_up=True, archive_requests=True), settings, stop=Event())
-    partitions = sorted({each.partition() for each in messages(settings, topics)})
-    delete(make_admin(settings), [TopicPartition(topics.requests, each, -1) for each in partitions[:1]])
+    [partition] = {each.partition() for each in messages(settings, topics) if number_of(each.value()) == 4}
+    delete(make_admin(settings), [TopicPartition(topics.requests, partition, -1)])
     said = again(settings, "half_mended", origin=Origin("lake", lake))
     assert (said.gone, said.redriven, said.archived, said.compared) == (0, 20, 20, 10)
     said = again(settings, "mended", origin=Origin("auto", lake))
     assert (said.gone, said.redriven, said.compared, said.left) == (0, 10, 10, 0)
-    assert 0 < said.archived < 10
+    assert said.archived > 0
     landed = report(settings, tmp_path)
     assert (landed.compared, landed.errored) == (100, 0)
 

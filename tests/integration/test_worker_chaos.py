@@ -181,9 +181,10 @@ def test_workers_that_come_and_go_lose_and_double_nothing(
     for _ in range(2):
         workers.start(protocol=protocol)
     wait_until(lambda: len(results(settings)) >= feed.published)
-    for each in told:
+    for each in workers.running:
+        each.terminate()
+    for each in workers.started:
         each.wait(60)
-    stop(workers.running)
     # One that was told before it could listen was ended by the signal itself.
     assert {each.returncode for each in workers.started} <= {0, -signal.SIGTERM, -signal.SIGKILL}
     assert_once_each(settings, feed.published)

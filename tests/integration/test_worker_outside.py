@@ -437,4 +437,4 @@ def test_a_second_ctrl_c_ends_a_fleet_at_once(
         wait_until(lambda: "was told to stop" in fleet.get("/readyz")[1])
         os.killpg(fleet.process.pid, signal.SIGINT)
         assert fleet.process.wait(60) == -signal.SIGINT
-        wait_until(lambda: not any(map(is_running, everyone)), 15)
+        wait_until(lambda: not any(map(is_running, everyone)))

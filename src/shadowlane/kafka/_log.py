@@ -105,7 +105,7 @@ class ClientLog:
         logger.debug("%s: %s", error.name(), text)
         if error.name() in REFUSED:
             self._cluster.lost(self, f"it refuses us ({text})")
-        elif error.name() in NO_TLS:
+        elif error.name() in NO_TLS or "SSL routines" in text:  # some come as an error of the transport
             self._cluster.lost(self, f"no TLS connection ({text})")
         elif error.name() == "_ALL_BROKERS_DOWN":
             self._cluster.lost(self, self._reason)
