@@ -26,7 +26,7 @@ def put(lake: Path, requests: Placed, topic: str = TOPIC, landed: Mapping[int, i
     for (partition, offset), request in requests.items():
         value = CODEC.encode(request)
         message = ArchivedMessage(topic, partition, offset, "", 1, value)
-        gathered.add(partition, [message])  # type: ignore[list-item] # it has what is asked of it
+        gathered.add(partition, [message], [message.offset()])  # type: ignore[list-item] # it has what is asked of it
     ends = dict(landed or {})
     for partition, offset in requests:
         ends[partition] = max(ends.get(partition, 0), offset + 1)

@@ -39,7 +39,8 @@ class Read:
 def rows_of(spec: EventTable, messages: Sequence[bytes], offset: int = 0) -> pa.Table:
     """The rows that these messages become, read one after the other from an offset on."""
     gathered = Gathered(spec.name)
-    gathered.add(0, [cast("Message", Read(offset + n, value)) for n, value in enumerate(messages)])
+    read = [Read(offset + n, value) for n, value in enumerate(messages)]
+    gathered.add(0, cast("list[Message]", read), [each.offset() for each in read])
     landed = land(spec, ColumnCodec(spec.event), gathered)
     assert landed.dead_letters.num_rows == 0
     return landed.rows

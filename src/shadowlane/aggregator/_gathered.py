@@ -25,12 +25,12 @@ class Gathered:
     def __len__(self) -> int:
         return len(self.values)
 
-    def add(self, partition: int, messages: Sequence[Message]) -> int:
-        """Take more messages, of one partition; how many bytes they hold."""
+    def add(self, partition: int, messages: Sequence[Message], offsets: Sequence[int]) -> int:
+        """Take more messages, of one partition, with their offsets; how many bytes they hold."""
         values = [message.value() for message in messages]
         self.values += values
         self.partitions += [partition] * len(messages)
-        self.offsets += [message.offset() or 0 for message in messages]
+        self.offsets += offsets
         self._times += [message.timestamp()[1] for message in messages]
         size = sum([len(value) for value in values if value is not None])  # a list is faster here
         self.size += size
@@ -40,7 +40,7 @@ class Gathered:
         """By the messages' time, which is their event's: moving bytes is cheaper than moving columns."""
         order = np.argsort(np.array(self._times, np.int64), kind="stable").tolist()
         ordered = Gathered(self.topic)
-        for column in ("values", "partitions", "offsets", "_times"):
+        for column in ("values", "partitions", "offsets"):
             mine = getattr(self, column)
             setattr(ordered, column, [mine[index] for index in order])
         ordered.size = self.size

@@ -68,7 +68,7 @@ class Gathering:
         start, stop, in_doubt = self._continuity.follow(key, max(0, reached[key]), offsets)
         if stop > start:
             reached[key] = offsets[stop - 1] + 1
-            self._add(*key, together[start:stop])
+            self._add(*key, together[start:stop], offsets[start:stop])
         if in_doubt:
             doubts.add(key)
 
@@ -149,13 +149,13 @@ class Gathering:
         else:
             doubts.add(key)
 
-    def _add(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
+    def _add(self, topic: str, partition: int, messages: Sequence[Message], offsets: Sequence[int]) -> None:
         if not self._count:
             self._since = monotonic()
         if topic not in self._messages:
             self._messages[topic] = Gathered(topic)
         self._waiting.add((topic, partition))
-        self._bytes += self._messages[topic].add(partition, messages)
+        self._bytes += self._messages[topic].add(partition, messages, offsets)
         self._count += len(messages)
 
     def _clear(self) -> None:

@@ -64,7 +64,7 @@ def read(*values: bytes, partition: int = 0, offset: int = 0, after: Gathered | 
     """Messages of one partition, one after the other."""
     gathered = after or Gathered(TOPIC)
     messages = [Read(offset + n, value, partition) for n, value in enumerate(values)]
-    gathered.add(partition, cast("list[Message]", messages))
+    gathered.add(partition, cast("list[Message]", messages), [each.offset() for each in messages])
     return gathered
 
 
