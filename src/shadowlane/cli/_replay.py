@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from shadowlane import logs
 from shadowlane.cli._comparing_options import ComparingOptions
 from shadowlane.cli._control_options import ControlOptions, PrimaryOptions
 from shadowlane.cli._fetch_options import FetchOptions
 from shadowlane.cli._groups import with_options
 from shadowlane.cli._isolation_options import IsolationOptions
-from shadowlane.cli._meter import log_above_a_bar
+from shadowlane.cli._meter import Meter
 from shadowlane.cli._model_options import ModelOptions
 from shadowlane.cli._options import BootstrapServers, Config, Form, Lake, Source, settings
 from shadowlane.cli._shadow import ShadowOptions
@@ -29,7 +25,6 @@ if TYPE_CHECKING:
     from shadowlane.replay_worker import window as it
 
 _INTERRUPTED = 130
-_LINE_SECONDS = 5.0
 _WINDOW = "The window"
 _HINT = "the lake's archive may hold what Kafka has deleted: --source lake, with another --run"
 _MOST_DAYS = 14
@@ -135,44 +130,19 @@ def replay(
             estimate = it.estimate_replay(plan, asked, chosen.kafka, how, stop=stop)
             _print(estimate.to_dict(), _estimated(estimate), form)
             return
-        with _Meter(Console(stderr=True)) as meter:
-            summary = it.run_replay(plan, asked, chosen.kafka, how, stop=stop, follow=meter.follow)
+        with Meter("loading the model") as meter:
+            summary = it.run_replay(plan, asked, chosen.kafka, how, stop=stop, follow=_shown_on(meter))
     _print(summary.to_dict(), _summed_up(summary), form)
     if stop.is_set() and not summary.finished:
         raise typer.Exit(_INTERRUPTED)
 
 
-class _Meter:
-    """How far the replay is: a bar in a terminal, a line now and then elsewhere."""
+def _shown_on(meter: Meter) -> Callable[[it.Progress], None]:
+    def follow(now: it.Progress) -> None:
+        if now.seconds:  # before, the model is being loaded
+            meter.follow(now.done, now.total, now.words, str(now))
 
-    def __init__(self, console: Console) -> None:
-        self._live = console.is_terminal
-        columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}"))
-        self._bar = Progress(*columns, console=console, disable=not self._live)
-        self._task = self._bar.add_task("loading the model", total=None)
-        self._said = time.monotonic()
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        if self._live:
-            log_above_a_bar()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-        if self._live:
-            logs.configure(logs.current())
-
-    def follow(self, now: it.Progress) -> None:
-        """How far it is."""
-        if self._live:
-            if now.seconds:
-                self._bar.update(
-                    self._task, total=max(1, now.total), completed=now.done, description=now.words
-                )
-        elif time.monotonic() - self._said >= _LINE_SECONDS:
-            self._said = time.monotonic()
-            typer.echo(str(now), err=True)
+    return follow
 
 
 def _say_zone(asked: it.Window) -> None:
