@@ -29,6 +29,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import fastavro
+import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 
@@ -243,11 +244,14 @@ def read_rows(found: Judgement, table: Path, state: State) -> Iterator[tuple[Map
         data, named = file.read_bytes(), PART.fullmatch(file.name)
         if named is None or hashlib.sha256(data).hexdigest() != named[1] or len(data) != entry["size"]:
             found.faults.append(f"{file} is not the bytes that its name and its log promise")
-            continue  # whatever is in it now
         folder = {key: value or "" for key, value in entry["partitionValues"].items()}
         if {*unquote(path).split("/")[:-1]} != {f"{key}={value}" for key, value in folder.items()}:
             found.faults.append(f"{file} lies in another folder than its log says: {folder}")
-        rows = pq.ParquetFile(io.BytesIO(data)).read().to_pylist()
+        try:
+            rows = pq.ParquetFile(io.BytesIO(data)).read().to_pylist()
+        except (OSError, pa.ArrowException) as error:
+            found.faults.append(f"{file} cannot be read: {error}")
+            continue
         if json.loads(entry["stats"])["numRecords"] != len(rows):
             found.faults.append(f"{file} has {len(rows)} rows, its log says otherwise")
         yield from ((folder, row) for row in rows)
