@@ -62,7 +62,7 @@ class FolderStore:
     def put(self, path: str, data: bytes | memoryview) -> None:
         """Under another name first, and that one moved: no reader and no crash meets half a file."""
         target = self._root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make(target.parent)
         draft = target.with_name(f".{secrets.token_hex(8)}.draft")
         try:
             with draft.open("wb") as file:
@@ -124,6 +124,14 @@ def _raise_unless_gone(error: OSError) -> None:
     """A folder that may not be listed is not an empty one."""
     if not isinstance(error, FileNotFoundError | NotADirectoryError):
         raise error
+
+
+def _make(folder: Path) -> None:
+    """A folder with those above it, each durably in the list of names of the one that it lies in."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync(folder.parent)
 
 
 def _sync(path: Path) -> None:
