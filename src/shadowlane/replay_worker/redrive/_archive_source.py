@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from typing import Any, cast
+from typing import cast
 
-from confluent_kafka import Message, TopicPartition
+from confluent_kafka import Message
 
 from shadowlane.lake import Lake
 from shadowlane.replay_worker._plan import TimeRange
-from shadowlane.replay_worker._replay import Outcome
 from shadowlane.replay_worker.archive import Archive, Choice
 from shadowlane.replay_worker.redrive._failures import Failed, Spot
+from shadowlane.replay_worker.redrive._queued import Queued
 from shadowlane.schemas import ProductionRequest
 from shadowlane.schemas.columns import ColumnCodec
 
@@ -21,19 +20,17 @@ _REQUESTS = ColumnCodec(ProductionRequest)
 _MOMENT = timedelta(microseconds=1)
 
 
-class ArchiveSource:
+class ArchiveSource(Queued):
     """The requests of one model at some places; what nobody could read was never archived, and is gone."""
 
     def __init__(self, lake: Lake, topic: str, model: str, wanted: Mapping[Spot, Failed]) -> None:
+        super().__init__()
         self._wanted = wanted
         self._missing: set[Spot] = set(wanted)
-        #: How many were handed out and not given back.
-        self.taken = 0
         times = [each.event_time for each in wanted.values() if each.event_time is not None]
         window = TimeRange(min(times), max(times) + _MOMENT) if times else TimeRange()
         archive = Archive(lake, Choice(topic, model, window), sorted({partition for partition, _ in wanted}))
         self._found = archive.pick(wanted) if times else iter(())
-        self._ready: deque[Message] = deque()
         self._is_through = False
 
     @property
@@ -52,26 +49,7 @@ class ArchiveSource:
             some = next(self._found, None)
             self._is_through = some is None
             self._ready.extend(self._unchanged(cast("list[Message]", some or [])))
-        taken = [self._ready.popleft() for _ in range(min(size, len(self._ready)))]
-        self.taken += len(taken)
-        return taken
-
-    def offsets(self, _taken: Sequence[Message], _outcome: Outcome) -> list[TopicPartition]:
-        """None: the topics of results tell what was dealt with."""
-        return []
-
-    def group(self) -> Any:
-        """None: no group's offsets move."""
-        return None
-
-    def go_back(self, rest: Sequence[Message]) -> None:
-        """Hand these out again."""
-        self._ready.extendleft(reversed(rest))
-        self.taken -= len(rest)
-
-    def rewind(self, batch: Sequence[Message]) -> None:
-        """Hand these out again; what was sent after all is known by its identity, and counts once."""
-        self.go_back(batch)
+        return self._handed_out(size)
 
     def close(self) -> None:
         """Nothing is held open between two calls."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from confluent_kafka import Message, TopicPartition
 
 from shadowlane.kafka import StallWatch, close_consumer, edges, ended, make_reader, mapped
-from shadowlane.replay_worker._replay import Outcome
 from shadowlane.replay_worker.redrive._failures import Failed, Spot
+from shadowlane.replay_worker.redrive._queued import Queued
 from shadowlane.schemas import ProductionRequest
 from shadowlane.schemas.columns import ColumnCodec
 from shadowlane.settings import KafkaSettings
@@ -22,7 +21,7 @@ _GAP = 2_000
 _REQUESTS = ColumnCodec(ProductionRequest)
 
 
-class SpotSource:
+class SpotSource(Queued):
     """The messages at some offsets, each partition in turn and once through.
 
     A message that retention has deleted is gone; so is one in whose place another stands now, since the
@@ -30,18 +29,16 @@ class SpotSource:
     """
 
     def __init__(self, kafka: KafkaSettings, topic: str, wanted: Mapping[Spot, Failed]) -> None:
+        super().__init__()
         self._topic, self._wanted = topic, wanted
         self._offsets: dict[int, deque[int]] = {}
         for partition, offset in sorted(wanted):
             self._offsets.setdefault(partition, deque()).append(offset)
         self._is_open = False
-        self._ready: deque[Message] = deque()
         self._watch = StallWatch(f"reading {topic}")
         self._consumer = make_reader(kafka)
         #: Those that are not in the topic any more.
         self.gone: set[Spot] = set()
-        #: How many were handed out and not given back.
-        self.taken = 0
 
     @property
     def finished(self) -> bool:
@@ -52,26 +49,7 @@ class SpotSource:
         """The next of them, so many at most; perhaps none yet."""
         if len(self._ready) < size and self._offsets:
             self._read()
-        taken = [self._ready.popleft() for _ in range(min(size, len(self._ready)))]
-        self.taken += len(taken)
-        return taken
-
-    def offsets(self, _taken: Sequence[Message], _outcome: Outcome) -> list[TopicPartition]:
-        """None: the topics of results tell what was dealt with."""
-        return []
-
-    def group(self) -> Any:
-        """None: no group's offsets move."""
-        return None
-
-    def go_back(self, rest: Sequence[Message]) -> None:
-        """Hand these out again."""
-        self._ready.extendleft(reversed(rest))
-        self.taken -= len(rest)
-
-    def rewind(self, batch: Sequence[Message]) -> None:
-        """Hand these out again; what was sent after all is known by its identity, and counts once."""
-        self.go_back(batch)
+        return self._handed_out(size)
 
     def close(self) -> None:
         """Let go of the consumer."""
