@@ -66,6 +66,8 @@ def mirrored(
     **given: Any,
 ) -> RouterStats:
     """Ask a router about each of these (arguments of `predict`), and wait for its shadow."""
+    # A shadow that answers is out of time on no machine, however busy.
+    given = {"timeout": GENEROUS} | given
     with SyncModelRouter(primary, shadow, hook=hook, shadow_name="boosting-2", **given) as router:
         for request in requests:
             router.predict(**request)
@@ -114,7 +116,7 @@ def test_callers_get_the_primarys_answer(hook: MemoryHook, its_shadow: Any) -> N
 def test_the_primarys_answer_is_the_callers_own_object(hook: MemoryHook) -> None:
     """A router hands on what the primary gave, not a copy of it."""
     answer = {"label": "benign", "score": 0.9}
-    with SyncModelRouter(lambda _: answer, shadow, hook=hook, shadow_name="s") as router:
+    with SyncModelRouter(lambda _: answer, shadow, hook=hook, shadow_name="s", timeout=GENEROUS) as router:
         assert router.predict({"a": 0.5}) is answer
 
 

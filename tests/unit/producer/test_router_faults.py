@@ -112,7 +112,9 @@ def test_whatever_the_shadow_raises(hook: MemoryHook, error: BaseException) -> N
             raise error
         return 0.5
 
-    with SyncModelRouter(primary, raises, hook=hook, shadow_name="s", concurrency=1) as router:
+    with SyncModelRouter(
+        primary, raises, hook=hook, shadow_name="s", concurrency=1, timeout=GENEROUS
+    ) as router:
         assert [router.predict({"a": a}) for a in (0.1, 0.5, 0.2, 0.5)] == [0.1, 0.5, 0.2, 0.5]
         router.close(timeout=GENEROUS)
         assert router.stats() == RouterStats(taken=4, compared=2, errors={"predict": 2})
@@ -151,7 +153,8 @@ def test_a_real_panic_of_native_code(hook: MemoryHook) -> None:
     def panics(_features: Any) -> Any:
         return pyruhvro.deserialize_array([b"\x02x"], schema)
 
-    with SyncModelRouter(primary, panics, hook=hook, shadow_name="s") as router:
+    # A panic prints its stack first, which takes a busy machine seconds.
+    with SyncModelRouter(primary, panics, hook=hook, shadow_name="s", timeout=GENEROUS) as router:
         assert router.predict({"a": 0.1}) == 0.1
         router.close(timeout=GENEROUS)
     assert errors_of(hook) == [("predict", "PanicException")]
@@ -489,7 +492,7 @@ def test_a_shadow_error_from_deep_recursion(hook: MemoryHook) -> None:
     def deep(features: Mapping[str, Any]) -> float:
         return deep(features)
 
-    with SyncModelRouter(primary, deep, hook=hook, shadow_name="s") as router:
+    with SyncModelRouter(primary, deep, hook=hook, shadow_name="s", timeout=GENEROUS) as router:
         router.predict({"a": 0.1})
         router.close(timeout=GENEROUS)
     assert errors_of(hook) == [("predict", "RecursionError")]
