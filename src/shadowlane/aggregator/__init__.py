@@ -7,24 +7,24 @@ from shadowlane.errors import MissingExtraError
 
 try:
     from shadowlane.aggregator._aggregate import run_aggregator
-    from shadowlane.aggregator._checks import Check
     from shadowlane.aggregator._error_groups import (
         ErrorFilter,
         ErrorGroup,
         errors_in_lake,
         errors_in_topic,
     )
-    from shadowlane.aggregator._gate import GateResult, decide
     from shadowlane.aggregator._landings import Landings
     from shadowlane.aggregator._plan import AggregatorPlan
-    from shadowlane.aggregator._policy import Policy
-    from shadowlane.aggregator._read_report import read_report
-    from shadowlane.aggregator._render_errors import errors_to_json
-    from shadowlane.aggregator._render_html import report_to_html
-    from shadowlane.aggregator._render_json import gate_to_json, report_to_json
-    from shadowlane.aggregator._render_markdown import gate_to_markdown, report_to_markdown
-    from shadowlane.aggregator._report import Report
-    from shadowlane.aggregator._scope import Scope
+    from shadowlane.aggregator.forms._errors import errors_to_json
+    from shadowlane.aggregator.forms._html import report_to_html
+    from shadowlane.aggregator.forms._json import gate_to_json, report_to_json
+    from shadowlane.aggregator.forms._markdown import gate_to_markdown, report_to_markdown
+    from shadowlane.aggregator.gate._checks import Check
+    from shadowlane.aggregator.gate._gate import GateResult, decide
+    from shadowlane.aggregator.gate._policy import Policy
+    from shadowlane.aggregator.report._read import read_report
+    from shadowlane.aggregator.report._report import Report
+    from shadowlane.aggregator.report._scope import Scope
 except ModuleNotFoundError as error:  # pragma: no cover - the base install is tested on its own
     if error.name and error.name.split(".")[0] in (
         "deltalake",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from shadowlane.aggregator._report import (
+from shadowlane.aggregator.report._report import (
     Duplicates,
     Latency,
     LatencyBasis,
@@ -14,8 +14,8 @@ from shadowlane.aggregator._report import (
     ScoreDistribution,
     VersionPair,
 )
-from shadowlane.aggregator._scope import Scope
-from shadowlane.aggregator._statistics import bin_edges, rate
+from shadowlane.aggregator.report._scope import Scope
+from shadowlane.aggregator.statistics._core import bin_edges, rate
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

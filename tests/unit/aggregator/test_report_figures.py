@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from shadowlane.aggregator._read_report import read_report
-from shadowlane.aggregator._report import LabelCount, Report
-from shadowlane.aggregator._scope import Scope
+from shadowlane.aggregator.report._read import read_report
+from shadowlane.aggregator.report._report import LabelCount, Report
+from shadowlane.aggregator.report._scope import Scope
 from shadowlane.errors import SettingsError
 from shadowlane.schemas import Prediction
 from unit.aggregator.report_lake import NOON, Row, comparison, error, hook, land

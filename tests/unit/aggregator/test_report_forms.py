@@ -16,15 +16,15 @@ import pytest
 from rich.console import Console
 
 import shadowlane
-from shadowlane.aggregator._gate import GateResult, decide
-from shadowlane.aggregator._policy import Policy
-from shadowlane.aggregator._read_report import read_report
-from shadowlane.aggregator._render_html import report_to_html
-from shadowlane.aggregator._render_json import gate_to_json, report_to_json
-from shadowlane.aggregator._render_markdown import escape, gate_to_markdown, report_to_markdown
-from shadowlane.aggregator._render_terminal import print_gate, print_report
-from shadowlane.aggregator._report import Report
-from shadowlane.aggregator._scope import Scope
+from shadowlane.aggregator.forms._html import report_to_html
+from shadowlane.aggregator.forms._json import gate_to_json, report_to_json
+from shadowlane.aggregator.forms._markdown import escape, gate_to_markdown, report_to_markdown
+from shadowlane.aggregator.forms._terminal import print_gate, print_report
+from shadowlane.aggregator.gate._gate import GateResult, decide
+from shadowlane.aggregator.gate._policy import Policy
+from shadowlane.aggregator.report._read import read_report
+from shadowlane.aggregator.report._report import Report
+from shadowlane.aggregator.report._scope import Scope
 from unit.aggregator.report_lake import NOON, comparison, error, hook, land
 from unit.aggregator.reports import latencies, report, scores
 

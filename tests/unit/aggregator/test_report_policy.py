@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shadowlane.aggregator._policy import Policy
+from shadowlane.aggregator.gate._policy import Policy
 from shadowlane.errors import SettingsError
 
 

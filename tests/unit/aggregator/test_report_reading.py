@@ -17,9 +17,9 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable
 
-from shadowlane.aggregator._read_report import read_report
-from shadowlane.aggregator._report import Duplicates, Report
-from shadowlane.aggregator._scope import Scope
+from shadowlane.aggregator.report._read import read_report
+from shadowlane.aggregator.report._report import Duplicates, Report
+from shadowlane.aggregator.report._scope import Scope
 from shadowlane.errors import DamagedLakeError, LakeUnavailableError
 from shadowlane.lake import HeldTable, count_rows
 from shadowlane.lake._tables import COMPARISONS

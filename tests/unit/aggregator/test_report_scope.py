@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shadowlane.aggregator._scope import Scope
+from shadowlane.aggregator.report._scope import Scope
 from shadowlane.errors import SettingsError
 
 

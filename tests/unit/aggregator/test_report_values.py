@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shadowlane.aggregator import _values
+from shadowlane.aggregator.report import _values
 from shadowlane.schemas import Prediction
 from shadowlane.visible import visible
 

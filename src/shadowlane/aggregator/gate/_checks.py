@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from shadowlane.aggregator import _values
-from shadowlane.aggregator._policy import Policy
-from shadowlane.aggregator._report import Report
+from shadowlane.aggregator.gate._policy import Policy
+from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._report import Report
 from shadowlane.visible import visible
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shadowlane.aggregator._scope import Scope
+from shadowlane.aggregator.report._scope import Scope
 from shadowlane.comparators import IGNORED
 from shadowlane.lake import COMPARISONS, ERRORS, OpenLake
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shadowlane.aggregator import _distributions, _query, _segments
-from shadowlane.aggregator._known import known_runs
-from shadowlane.aggregator._ledger import ledger
-from shadowlane.aggregator._load import load
-from shadowlane.aggregator._report import Report
-from shadowlane.aggregator._scope import Scope
-from shadowlane.aggregator._statistics import rate
+from shadowlane.aggregator.report import _distributions, _query, _segments
+from shadowlane.aggregator.report._known import known_runs
+from shadowlane.aggregator.report._ledger import ledger
+from shadowlane.aggregator.report._load import load
+from shadowlane.aggregator.report._report import Report
+from shadowlane.aggregator.report._scope import Scope
+from shadowlane.aggregator.statistics._core import rate
 from shadowlane.lake import COMPARISONS, ERRORS, LEDGER, Lake, OpenLake, read_lake
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shadowlane.aggregator._report import LabelCount, LabelDistribution, ScoreDistribution
-from shadowlane.aggregator._statistics import BINS, bin_edges, jensen_shannon
+from shadowlane.aggregator.report._report import LabelCount, LabelDistribution, ScoreDistribution
+from shadowlane.aggregator.statistics._core import BINS, bin_edges, jensen_shannon
 from shadowlane.lake import OpenLake
 
 _SHOWN_LABELS = 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shadowlane.aggregator import _values
-from shadowlane.aggregator._report import Report
+from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._report import Report
 from shadowlane.visible import visible
 
 _CROWDED = 0.98

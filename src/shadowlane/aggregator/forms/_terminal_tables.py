@@ -12,9 +12,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from shadowlane.aggregator import _values
 from shadowlane.aggregator._error_groups import ErrorGroup
-from shadowlane.aggregator._report import DISAGREEMENT_ORDER, Latency, Report, Segment
+from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._report import DISAGREEMENT_ORDER, Latency, Report, Segment
 from shadowlane.visible import visible
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from shadowlane.aggregator._scope import Scope
+from shadowlane.aggregator.report._scope import Scope
 from shadowlane.schemas import Prediction
 
 #: A group of fewer requests than this is marked as small: its rates say little.

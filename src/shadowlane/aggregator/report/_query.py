@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shadowlane.aggregator._report import (
+from shadowlane.aggregator.report._report import (
     Disagreement,
     Duplicates,
     ErrorStage,
@@ -15,7 +15,7 @@ from shadowlane.aggregator._report import (
     LatencyBasis,
     VersionPair,
 )
-from shadowlane.aggregator._statistics import rate
+from shadowlane.aggregator.statistics._core import rate
 from shadowlane.lake import OpenLake
 from shadowlane.schemas import Prediction
 

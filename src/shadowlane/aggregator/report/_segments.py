@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shadowlane.aggregator._report import SMALL_GROUP, Segment, SegmentGroup
-from shadowlane.aggregator._statistics import rate
+from shadowlane.aggregator.report._report import SMALL_GROUP, Segment, SegmentGroup
+from shadowlane.aggregator.statistics._core import rate
 from shadowlane.errors import SettingsError
 from shadowlane.lake import COMPARISONS, OpenLake
 from shadowlane.visible import visible

@@ -11,12 +11,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from shadowlane import __version__
-from shadowlane.aggregator import _charts, _values
-from shadowlane.aggregator._checks import Check
-from shadowlane.aggregator._gate import GateResult
-from shadowlane.aggregator._notes import notes
-from shadowlane.aggregator._report import DISAGREEMENT_ORDER, Report
-from shadowlane.aggregator._statistics import BINS, QUANTILE_METHOD
+from shadowlane.aggregator.forms import _charts
+from shadowlane.aggregator.gate._checks import Check
+from shadowlane.aggregator.gate._gate import GateResult
+from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._notes import notes
+from shadowlane.aggregator.report._report import DISAGREEMENT_ORDER, Report
+from shadowlane.aggregator.statistics._core import BINS, QUANTILE_METHOD
 from shadowlane.visible import visible
 
 _HERE = Path(__file__).parent

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shadowlane.aggregator._report import Ledger
-from shadowlane.aggregator._scope import Scope
+from shadowlane.aggregator.report._report import Ledger
+from shadowlane.aggregator.report._scope import Scope
 from shadowlane.lake import LEDGER, OpenLake
 
 # A process counts since its start, so its latest entry says all; a restart begins a new count.

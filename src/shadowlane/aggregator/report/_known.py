@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shadowlane.aggregator._report import KnownRun
+from shadowlane.aggregator.report._report import KnownRun
 from shadowlane.lake import COMPARISONS, ERRORS, OpenLake
 
 _MOST_MODELS = 20

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from shadowlane.aggregator import _values
 from shadowlane.aggregator._error_groups import ErrorGroup
-from shadowlane.aggregator._gate import GateResult
-from shadowlane.aggregator._notes import notes
-from shadowlane.aggregator._render_errors import by_run
-from shadowlane.aggregator._report import Ledger, Report
+from shadowlane.aggregator.forms._errors import by_run
+from shadowlane.aggregator.gate._gate import GateResult
+from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._notes import notes
+from shadowlane.aggregator.report._report import Ledger, Report
 from shadowlane.errors import MissingExtraError
 
 try:
@@ -23,7 +23,7 @@ try:
     from rich.table import Table
     from rich.text import Text
 
-    from shadowlane.aggregator import _terminal_tables as _tables
+    from shadowlane.aggregator.forms import _terminal_tables as _tables
 except ImportError as error:  # pragma: no cover - the base install is tested in an environment of its own
     raise MissingExtraError("cli", "The terminal page") from error
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from shadowlane.aggregator import _values
-from shadowlane.aggregator._report import LabelDistribution, LatencyBasis, ScoreDistribution, Segment
-from shadowlane.aggregator._svg import Point, dot, line, path, picture, rectangle, text
+from shadowlane.aggregator.forms._svg import Point, dot, line, path, picture, rectangle, text
+from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._report import LabelDistribution, LatencyBasis, ScoreDistribution, Segment
 from shadowlane.visible import visible
 
 _WIDTH, _HEIGHT = 420.0, 240.0

@@ -20,10 +20,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shadowlane import __version__
-from shadowlane.aggregator._gate import GateResult
-from shadowlane.aggregator._notes import notes
-from shadowlane.aggregator._report import Report
-from shadowlane.aggregator._statistics import QUANTILE_METHOD
+from shadowlane.aggregator.gate._gate import GateResult
+from shadowlane.aggregator.report._notes import notes
+from shadowlane.aggregator.report._report import Report
+from shadowlane.aggregator.statistics._core import QUANTILE_METHOD
 from shadowlane.schemas import Prediction
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from shadowlane.aggregator import _values
-from shadowlane.aggregator._gate import GateResult
-from shadowlane.aggregator._notes import notes
-from shadowlane.aggregator._report import DISAGREEMENT_ORDER, Report, Segment
+from shadowlane.aggregator.gate._gate import GateResult
+from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._notes import notes
+from shadowlane.aggregator.report._report import DISAGREEMENT_ORDER, Report, Segment
 from shadowlane.visible import visible
 
 VERDICTS = {

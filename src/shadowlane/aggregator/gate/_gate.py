@@ -17,10 +17,10 @@ from datetime import datetime
 from typing import Literal
 
 from shadowlane import __version__
-from shadowlane.aggregator._checks import Check, run_checks
-from shadowlane.aggregator._notes import notes
-from shadowlane.aggregator._policy import Policy
-from shadowlane.aggregator._report import Report
+from shadowlane.aggregator.gate._checks import Check, run_checks
+from shadowlane.aggregator.gate._policy import Policy
+from shadowlane.aggregator.report._notes import notes
+from shadowlane.aggregator.report._report import Report
 
 Verdict = Literal["promote", "hold", "inconclusive", "no_data"]
 

@@ -1,0 +1,1 @@
+"""The gate: a report against a policy gives a verdict, which is recorded, explained and verified."""

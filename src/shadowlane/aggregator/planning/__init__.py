@@ -1,0 +1,1 @@
+"""Planning: how many requests and days it takes, and what they cost."""

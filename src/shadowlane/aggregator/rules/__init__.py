@@ -1,0 +1,1 @@
+"""Readable rules that say what some requests share: `country = BR and amount > 500`."""
