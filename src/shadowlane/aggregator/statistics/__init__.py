@@ -1,1 +1,1 @@
-"""The figures' formulas: pure functions of counts and columns, each held to another library's in the tests."""
+"""The figures' formulas: pure functions, each held to another library's in the tests."""

@@ -99,7 +99,10 @@ class Running:
         """
         future = self._thread.submit(work)
         try:
-            return future.result(None if self._deadline is None else max(0.0, self._deadline - monotonic()))
+            # In slices: a signal that comes just before a wait begins is only seen when that wait ends.
+            while not future.done() and (self._deadline is None or monotonic() < self._deadline):
+                wait([future], _PATIENCE)
+            return future.result(0)
         except TimeoutError as error:
             raise LakeError(f"the query was stopped after {self._limits.seconds:g} s") from error
         except _ERRORS as error:
