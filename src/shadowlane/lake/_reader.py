@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import duckdb
+from numpy.typing import NDArray
 
 from shadowlane.errors import DamagedLakeError, LakeError
 from shadowlane.lake._engine import columns_file, engine, literal
@@ -65,12 +66,52 @@ class OpenLake:
                 raise to_lake_error(error, f"read the table {table} of", self._location) from error
             raise LakeError(f"table {table} cannot be read: {explain(error, self._location)}") from error
 
+    def let(self, **values: Any) -> None:
+        """Name values that the statements of views can use: `getvariable('name')`."""
+        for name, value in values.items():
+            self._connection.execute(f'SET VARIABLE "{name}" = $value', {"value": value})
+
+    def define(self, table: str, statement: str) -> None:
+        """Make a view that reads a table's files, `getvariable('<table>')`, each time it is asked."""
+        files = [self._columns[table], *self.tables[table].files]
+        self.let(**{table: [literal(file) for file in files]})
+        self.rows(statement)
+
     def rows(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:
-        """The rows of a query over what was loaded."""
-        try:
+        """The rows of a query over what was loaded or defined.
+
+        Raises:
+            DamagedLakeError: a file cannot be read; it says which.
+            MovedOnError: a file was removed meanwhile; `read_lake` then reads again.
+        """
+        with self._blaming():
             return self._connection.execute(statement, dict(values or {})).fetchall()
+
+    def arrays(self, statement: str, values: Mapping[str, Any] | None = None) -> dict[str, NDArray[Any]]:
+        """The columns of a query over what was loaded or defined; a null of a column of numbers is NaN.
+
+        Raises:
+            DamagedLakeError: a file cannot be read; it says which.
+            MovedOnError: a file was removed meanwhile; `read_lake` then reads again.
+        """
+        with self._blaming():
+            found: Any = self._connection.sql(statement, params=dict(values or {}))
+            table = found.to_arrow_table()
+        return {name: table[name].to_numpy() for name in table.column_names}
+
+    @contextmanager
+    def _blaming(self) -> Iterator[None]:
+        """An error of the engine says which file is to blame, where one is."""
+        try:
+            yield
         except duckdb.OutOfMemoryException as error:
             raise LakeError(f"too little memory for this report: {error}") from error
+        except duckdb.Error as error:
+            for table in self.tables.values():
+                blame(self._location, self._connection, table)
+            if is_outage(error, self._location):  # which has passed by now
+                raise to_lake_error(error, "read", self._location) from error
+            raise LakeError(f"the lake cannot be read: {explain(error, self._location)}") from error
 
     def peek(self, statement: str, files: Sequence[str]) -> list[tuple[Any, ...]]:
         """The rows of a query over files that no figure rests on: none where they cannot be read."""

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from shadowlane.aggregator.forms._svg import Point, dot, line, path, picture, rectangle, text
 from shadowlane.aggregator.report import _values
-from shadowlane.aggregator.report._report import LabelDistribution, LatencyBasis, ScoreDistribution, Segment
+from shadowlane.aggregator.report.figures import LabelDistribution, LatencyBasis, ScoreDistribution, Segment
 from shadowlane.visible import visible
 
 _WIDTH, _HEIGHT = 420.0, 240.0

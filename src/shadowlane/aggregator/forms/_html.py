@@ -16,7 +16,8 @@ from shadowlane.aggregator.gate._checks import Check
 from shadowlane.aggregator.gate._gate import GateResult
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._notes import notes
-from shadowlane.aggregator.report._report import DISAGREEMENT_ORDER, Report
+from shadowlane.aggregator.report._report import Report
+from shadowlane.aggregator.report.figures import DISAGREEMENT_ORDER
 from shadowlane.aggregator.statistics._core import BINS, QUANTILE_METHOD
 from shadowlane.visible import visible
 

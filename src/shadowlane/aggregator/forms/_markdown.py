@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from shadowlane.aggregator.gate._gate import GateResult
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._notes import notes
-from shadowlane.aggregator.report._report import DISAGREEMENT_ORDER, Report, Segment
+from shadowlane.aggregator.report._report import Report
+from shadowlane.aggregator.report.figures import DISAGREEMENT_ORDER, Segment
 from shadowlane.visible import visible
 
 VERDICTS = {

@@ -13,7 +13,8 @@ from shadowlane.aggregator.forms._errors import by_run
 from shadowlane.aggregator.gate._gate import GateResult
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._notes import notes
-from shadowlane.aggregator.report._report import Ledger, Report
+from shadowlane.aggregator.report._report import Report
+from shadowlane.aggregator.report.figures import Ledger
 from shadowlane.errors import MissingExtraError
 
 try:

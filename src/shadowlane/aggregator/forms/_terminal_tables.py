@@ -14,7 +14,8 @@ from rich.text import Text
 
 from shadowlane.aggregator._error_groups import ErrorGroup
 from shadowlane.aggregator.report import _values
-from shadowlane.aggregator.report._report import DISAGREEMENT_ORDER, Latency, Report, Segment
+from shadowlane.aggregator.report._report import Report
+from shadowlane.aggregator.report.figures import DISAGREEMENT_ORDER, Latency, Segment
 from shadowlane.visible import visible
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shadowlane.aggregator.report._report import Ledger
 from shadowlane.aggregator.report._scope import Scope
+from shadowlane.aggregator.report.figures import Ledger
 from shadowlane.lake import LEDGER, OpenLake
 
 # A process counts since its start, so its latest entry says all; a restart begins a new count.
@@ -34,10 +34,15 @@ GROUP BY entry.key ORDER BY sum(entry.value) DESC, entry.key
 # Runs that replay all that is published: by workers, and in the service itself. A named replay is a window's.
 _OF_EVERY_REQUEST = ("live", "in-process")
 
+# Without its repeats each comparison has a place of its own; an error has one where nothing was compared.
 _PLACES = """
-SELECT count(DISTINCT (source_topic, source_partition, source_offset)) FROM (
-  FROM place
-  UNION ALL SELECT source_topic, source_partition, source_offset FROM error WHERE NOT is_undecodable
+SELECT (SELECT count(*) FROM comparison) - (SELECT count(*) FROM seen_again) + (
+  SELECT count(DISTINCT (source_topic, source_partition, source_offset)) FROM error
+  WHERE NOT is_undecodable
+    AND (NOT is_unread OR request IN (SELECT request FROM unanswered))
+    AND NOT EXISTS (
+      FROM seen WHERE seen.source_topic = error.source_topic
+        AND seen.source_partition = error.source_partition AND seen.source_offset = error.source_offset)
 )
 """
 

@@ -1,107 +1,124 @@
-"""What the report reads from the lake: three tables of the engine, each request once.
+"""What the report reads from the lake: views and tables of the engine, each request once.
 
-`compared` is a request's first comparison, `errored` a request's last error, of requests without any
-comparison: one that failed and was then compared (redriven, say) was compared. A message that could
-not be decoded is in `undecodable` and no request: no model was asked, and on a topic that several
-models share it need not have been meant for this one. A row is first known
-by where its request lay in Kafka *and* its request_id, so that a topic made anew, whose offsets begin
-at 0 again, hides nothing; a request_id at several places is one request that a client sent again.
-The agreement of a pair that a rule ignores is null, and only that one.
+`compared` holds a request's first comparison, with all columns of the lake's table; `errored` a request's
+last error, of requests without any comparison: one that failed and was then compared (redriven, say) was
+compared. A message that could not be decoded is in `undecodable` and no request: no model was asked, and on
+a topic that several models share it need not have been meant for this one. A row is first known by where
+its request lay in Kafka *and* its request_id, so that a topic made anew, whose offsets begin at 0 again,
+hides nothing; a request_id at several places is one request that a client sent again. The agreement of a
+pair that a rule ignores is null, and only that one.
+
+`compared` is a view, so that a figure reads the columns that it needs and no others. Few requests repeat:
+those that may are found by their ids' hashes, and only these are put in order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from shadowlane.aggregator.report._scope import Scope
 from shadowlane.comparators import IGNORED
 from shadowlane.lake import COMPARISONS, ERRORS, OpenLake
 
-_COMPARED = """
-CREATE TEMP TABLE compared AS
-SELECT
-  coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))
-    AS request,
-  event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset,
-  coalesce(model_version, '') AS model_version, coalesce(shadow_version, '') AS shadow_version,
-  CASE WHEN NOT starts_with(coalesce(comparator, ''), $ignored) THEN coalesce(agreement, false) END
-    AS agreement,
-  difference, comparator,
-  primary_score, primary_label, shadow_score, shadow_label,
-  CASE WHEN agreement THEN NULL ELSE primary_vector[:8] END AS primary_vector,
-  CASE WHEN agreement THEN NULL ELSE shadow_vector[:8] END AS shadow_vector,
-  CASE WHEN agreement THEN NULL ELSE primary_ranking[:8] END AS primary_ranking,
-  CASE WHEN agreement THEN NULL ELSE shadow_ranking[:8] END AS shadow_ranking,
-  primary_latency_ms, shadow_latency_ms, coalesce(latency_basis, 'unknown') AS latency_basis,
-  [map_extract(segments, name)[1] FOR name IN CAST($by AS VARCHAR[])] AS cohort
-FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
-WHERE shadow = $shadow AND run = $run
-  AND ($start::TIMESTAMPTZ IS NULL OR event_time >= $start::TIMESTAMPTZ)
-  AND ($end::TIMESTAMPTZ IS NULL OR event_time < $end::TIMESTAMPTZ)
-"""
+_REQUEST = "coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))"
 
-# Few requests repeat, so only those that may (their ids' hashes meet) are put in order.
-_REPEATED = """
-CREATE TEMP TABLE repeated AS
-SELECT * FROM (
-  SELECT rowid AS id, source_topic, source_partition, source_offset,
-    row_number() OVER (
-      PARTITION BY request
-      ORDER BY event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset
-    ) > 1 AS is_later,
-    row_number() OVER (
-      PARTITION BY request, source_topic, source_partition, source_offset
-      ORDER BY landed_partition, landed_offset
-    ) > 1 AS is_same_place
-  FROM compared
-  WHERE hash(request) IN (SELECT hash(request) FROM compared GROUP BY ALL HAVING count(*) > 1)
+# Of null segments too there is a place for each name.
+_COHORT = "[map_extract(segments, name)[1] FOR name IN CAST(getvariable('by') AS VARCHAR[])] AS cohort"
+
+_IN_SCOPE = """shadow = getvariable('shadow') AND run = getvariable('run')
+  AND (getvariable('start') IS NULL OR {time} >= getvariable('start'))
+  AND (getvariable('end') IS NULL OR {time} < getvariable('end'))
+  AND ({where})"""
+
+# A filter over what errors do not have (a prediction, say) is true of none of them.
+_ROWS = """
+CREATE TEMP VIEW {name} AS
+SELECT * REPLACE (
+    coalesce(model_version, '') AS model_version, coalesce(shadow_version, '') AS shadow_version,
+    {replaced}
+  ),
+  {request} AS request, {cohort}{more}
+FROM (
+  SELECT * FROM read_parquet(getvariable('{table}'), hive_partitioning = false, union_by_name = true,
+    filename = true, file_row_number = true)
+  {beside}
 )
-WHERE is_later
+WHERE {in_scope}
 """
 
-_FIRST = "DELETE FROM compared WHERE rowid IN (SELECT id FROM repeated)"
+_AS_COMPARED = f"""CASE WHEN NOT starts_with(coalesce(comparator, ''), '{IGNORED}')
+      THEN coalesce(agreement, false) END AS agreement,
+    coalesce(latency_basis, 'unknown') AS latency_basis"""
+
+_AS_ERROR = """coalesce(event_time, failed_at) AS event_time,
+    coalesce(stage, 'unknown') AS stage, coalesce(error_type, 'unknown') AS error_type,
+    coalesce(message, '') AS message"""
+
+_MORE_OF_ERRORS = """,
+  nullif(request_id, '') IS NULL AS is_unread,
+  nullif(request_id, '') IS NULL AND coalesce(stage, '') = 'decode' AS is_undecodable"""
+
+_COLUMNS_OF_COMPARISONS = (
+    "UNION ALL BY NAME SELECT * EXCLUDE (agreement) FROM "
+    "read_parquet(getvariable('comparisons')[1], hive_partitioning = false) WHERE false"
+)
 
 _ERROR = """
 CREATE TEMP TABLE error AS
-SELECT *, row_number() OVER (
+SELECT * EXCLUDE (filename, file_row_number), row_number() OVER (
     PARTITION BY request
     ORDER BY failed_at DESC, landed_partition DESC, landed_offset DESC, source_partition, source_offset
   ) AS seat
-FROM (
-  SELECT
-    coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))
-      AS request,
-    nullif(request_id, '') IS NULL AS is_unread,
-    nullif(request_id, '') IS NULL AND coalesce(stage, '') = 'decode' AS is_undecodable,
-    coalesce(event_time, failed_at) AS event_time, failed_at,
-    source_topic, source_partition, source_offset, landed_partition, landed_offset,
-    coalesce(stage, 'unknown') AS stage, coalesce(error_type, 'unknown') AS error_type,
-    coalesce(message, '') AS message,
-    [map_extract(segments, name)[1] FOR name IN CAST($by AS VARCHAR[])] AS cohort
-  FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
-  WHERE shadow = $shadow AND run = $run
-    AND ($start::TIMESTAMPTZ IS NULL OR coalesce(event_time, failed_at) >= $start::TIMESTAMPTZ)
-    AND ($end::TIMESTAMPTZ IS NULL OR coalesce(event_time, failed_at) < $end::TIMESTAMPTZ)
-)
+FROM error_row
 """
 
-_PLACES = """
-CREATE TEMP VIEW place AS
-SELECT source_topic, source_partition, source_offset FROM compared
-UNION ALL SELECT source_topic, source_partition, source_offset FROM repeated
+# The requests that may be there twice, or as an error besides.
+_SUSPECTS = "CREATE TEMP TABLE suspect AS SELECT unnest($suspects)::UBIGINT AS hash"
+
+_SEEN = """
+CREATE TEMP TABLE seen AS
+SELECT request, event_time, source_topic, source_partition, source_offset,
+  filename, file_row_number, landed_partition, landed_offset
+FROM comparison WHERE hash({request}) IN (SELECT hash FROM suspect)
 """
+
+_ORDERED = """
+CREATE TEMP TABLE seen_in_order AS
+SELECT *,
+  row_number() OVER (
+    PARTITION BY request
+    ORDER BY event_time, source_topic, source_partition, source_offset, landed_partition, landed_offset,
+      filename, file_row_number
+  ) > 1 AS is_later,
+  row_number() OVER (
+    PARTITION BY request, source_topic, source_partition, source_offset
+    ORDER BY landed_partition, landed_offset, filename, file_row_number
+  ) > 1 AS is_same_place
+FROM seen
+"""
+_REPEATED = "CREATE TEMP VIEW repeated AS SELECT * FROM seen_in_order WHERE is_later"
+_SEEN_AGAIN = "CREATE TEMP VIEW seen_again AS SELECT * FROM seen_in_order WHERE is_same_place"
+
+_COMPARED = "CREATE TEMP VIEW compared AS SELECT * FROM comparison"
+_EACH_ONCE = """ WHERE NOT EXISTS (
+  FROM repeated
+  WHERE repeated.file_row_number = comparison.file_row_number AND repeated.filename = comparison.filename
+)"""
 
 # A message that could not be read has no request_id: its place tells whether it was compared later.
 _UNANSWERED = """
 CREATE TEMP TABLE unanswered AS
 SELECT * FROM error
-WHERE seat = 1
-  AND NOT EXISTS (FROM compared WHERE compared.request = error.request)
-  AND NOT (is_unread AND EXISTS (
-    FROM place
-    WHERE place.source_topic = error.source_topic
-      AND place.source_partition = error.source_partition
-      AND place.source_offset = error.source_offset))
+WHERE seat = 1 AND NOT EXISTS (FROM seen WHERE seen.request = error.request)
+"""
+_READ_LATER = """  AND NOT (is_unread AND EXISTS (
+    FROM comparison
+    WHERE comparison.source_topic = error.source_topic
+      AND comparison.source_partition = error.source_partition
+      AND comparison.source_offset = error.source_offset))
 """
 
 _ERRORED = "CREATE TEMP VIEW errored AS SELECT * FROM unanswered WHERE NOT is_undecodable"
@@ -109,9 +126,62 @@ _UNDECODABLE = "CREATE TEMP VIEW undecodable AS SELECT * FROM unanswered WHERE i
 
 
 def load(lake: OpenLake, scope: Scope, by: Sequence[str]) -> None:
-    """Read the scope's comparisons and errors, with the values of the segments in `by`."""
-    values = {"shadow": scope.shadow, "run": scope.run, "start": scope.start, "end": scope.end, "by": [*by]}
-    lake.load(COMPARISONS.name, _COMPARED, {**values, "ignored": IGNORED})
-    lake.load(ERRORS.name, _ERROR, values)
-    for statement in (_REPEATED, _FIRST, _PLACES, _UNANSWERED, _ERRORED, _UNDECODABLE):
+    """Hold the scope's comparisons and errors; `cohort` has the values of the segments in `by`."""
+    lake.let(shadow=scope.shadow, run=scope.run, start=scope.start, end=scope.end, by=[*by])
+    lake.define(COMPARISONS.name, _rows("comparison", COMPARISONS.name, scope))
+    lake.define(ERRORS.name, _rows("error_row", ERRORS.name, scope))
+    lake.rows(_ERROR)
+    [(unread, nameless)] = lake.rows(
+        "SELECT count(*) FILTER (is_unread), "
+        "(SELECT count(*) FROM comparison WHERE nullif(request_id, '') IS NULL) FROM error"
+    )
+    request = "request" if nameless or unread else "request_id"
+    suspects = _suspects(lake, request)
+    lake.rows(_SUSPECTS, {"suspects": suspects.tolist()})
+    for statement in (_SEEN.format(request=request), _ORDERED, _REPEATED, _SEEN_AGAIN):
         lake.rows(statement)
+    [(repeated,)] = lake.rows("SELECT count(*) FROM repeated")
+    lake.rows(_COMPARED + (_EACH_ONCE if repeated else ""))
+    lake.rows(_UNANSWERED + (_READ_LATER if unread else ""))
+    lake.rows(_ERRORED)
+    lake.rows(_UNDECODABLE)
+
+
+def _rows(name: str, table: str, scope: Scope) -> str:
+    is_error = table == ERRORS.name
+    in_scope = _IN_SCOPE.format(
+        time="coalesce(event_time, failed_at)" if is_error else "event_time",
+        where=scope.where or "true",
+    )
+    return _ROWS.format(
+        name=name,
+        table=table,
+        request=_REQUEST,
+        cohort=_COHORT,
+        replaced=_AS_ERROR if is_error else _AS_COMPARED,
+        more=_MORE_OF_ERRORS if is_error else "",
+        beside=_COLUMNS_OF_COMPARISONS if is_error and scope.where else "",
+        in_scope=in_scope,
+    )
+
+
+def _suspects(lake: OpenLake, request: str) -> NDArray[np.uint64]:
+    """Hashes of the requests that have several comparisons, or an error; and by chance of few others."""
+    compared = lake.arrays(f"SELECT hash({request}) AS hash FROM comparison")["hash"]  # noqa: S608 - a column
+    errored = lake.arrays(f"SELECT DISTINCT hash({request}) AS hash FROM error")["hash"]  # noqa: S608 - the same
+    return np.union1d(repeats(compared), errored)
+
+
+def repeats(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The hashes that are there more than once.
+
+    By their upper halves first, which sort in half the time; those that meet are then looked at whole.
+    """
+    halves = np.sort((hashes >> np.uint64(32)).astype(np.uint32))
+    twice = halves[1:][halves[1:] == halves[:-1]]
+    is_marked = np.zeros(1 << 24, bool)
+    is_marked[twice >> np.uint32(8)] = True
+    values, counts = np.unique(
+        hashes[is_marked[(hashes >> np.uint64(40)).astype(np.uint32)]], return_counts=True
+    )
+    return values[counts > 1]

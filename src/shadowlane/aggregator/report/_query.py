@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shadowlane.aggregator.report._report import (
+from shadowlane.aggregator.report._report import VersionPair
+from shadowlane.aggregator.report.figures import (
     Disagreement,
     Duplicates,
     ErrorStage,
     ErrorType,
     Latency,
     LatencyBasis,
-    VersionPair,
 )
 from shadowlane.aggregator.statistics._core import rate
 from shadowlane.lake import OpenLake
@@ -78,8 +78,8 @@ GROUP BY ALL ORDER BY count(*) DESC, comparator
 # A difference that is no number is the largest of all; one that was never a number comes last.
 _LARGEST = """
 SELECT request, epoch_us(event_time),
-  primary_score, primary_label, primary_vector, primary_ranking,
-  shadow_score, shadow_label, shadow_vector, shadow_ranking,
+  primary_score, primary_label, primary_vector[:8], primary_ranking[:8],
+  shadow_score, shadow_label, shadow_vector[:8], shadow_ranking[:8],
   CASE WHEN NOT is_flip THEN difference END
 FROM (SELECT *, primary_label IS DISTINCT FROM shadow_label AS is_flip FROM compared WHERE NOT agreement)
 ORDER BY is_flip DESC,

@@ -1,7 +1,4 @@
-"""The report: the figures of a scope, as plain values.
-
-A figure that cannot be computed is None: never 0, never NaN. A *rate* is a share between 0 and 1.
-"""
+"""The report: the figures of a scope, as plain values. Its sections are in `figures/`."""
 
 from __future__ import annotations
 
@@ -11,145 +8,27 @@ from datetime import datetime
 from typing import Literal
 
 from shadowlane.aggregator.report._scope import Scope
-from shadowlane.schemas import Prediction
-
-#: A group of fewer requests than this is marked as small: its rates say little.
-SMALL_GROUP = 100
-
-#: How the largest disagreements are put in order, for those who read them.
-DISAGREEMENT_ORDER = (
-    "Different labels first, by the sum of both confidences; then by the size of the difference."
+from shadowlane.aggregator.report.figures import (
+    Agreement,
+    Completeness,
+    Coverage,
+    Disagreement,
+    DisagreementFigures,
+    Duplicates,
+    ErrorCluster,
+    ErrorStage,
+    Features,
+    Finding,
+    Freshness,
+    GroundTruth,
+    LabelDistribution,
+    LatencyBasis,
+    Ledger,
+    Resources,
+    ScoreDistribution,
+    Segment,
+    Standout,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Latency:
-    """One model's latencies in milliseconds, exact over the rows."""
-
-    measured: int
-    unmeasured: int  # no latency was reported
-    unusable: int  # NaN, infinite or negative
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
-    curve: tuple[tuple[float, float], ...]  # (share of the requests, no slower than this)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatencyBasis:
-    """Both models' latencies over the same requests: those whose shadow was timed in one way."""
-
-    basis: str
-    requests: int
-    primary: Latency
-    shadow: Latency
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorType:
-    """One kind of error within a stage."""
-
-    error_type: str
-    requests: int
-    rate: float | None
-    example: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ErrorStage:
-    """The requests that failed at one stage; the rate is over all requests of the report."""
-
-    stage: str
-    requests: int
-    counted: bool  # False: messages that could not be decoded, in no count of requests and in no rate
-    rate: float | None
-    types: tuple[ErrorType, ...]
-    other_types: int  # requests with a type beyond the most frequent ones
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScoreDistribution:
-    """Both models' scores, counted in bins that share out the range of both."""
-
-    edges: tuple[float, ...]
-    primary: tuple[int, ...]
-    shadow: tuple[int, ...]
-    primary_not_finite: int  # NaN or infinite: in no bin
-    shadow_not_finite: int
-    one_sided: int  # requests where one model gave a score and the other none
-    primary_median: float | None  # of the finite scores (a mean would depend on the order of addition)
-    shadow_median: float | None
-    distance: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelCount:
-    """How often each model answered with this label."""
-
-    label: str | None
-    primary: int
-    shadow: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelDistribution:
-    """Both models' labels; the distance is over all of them, the list holds the most frequent."""
-
-    labels: tuple[LabelCount, ...]
-    other: LabelCount | None
-    one_sided: int
-    distance: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentGroup:
-    """The requests of one value of a segment (None: those that do not have it)."""
-
-    value: str | None
-    requests: int
-    compared: int
-    agreement_rate: float | None
-    errored: int
-    error_rate: float | None
-    is_small: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """The figures by one segment, the worst group first; `other` is what the rarest values add up to."""
-
-    name: str
-    groups: tuple[SegmentGroup, ...]
-    other: SegmentGroup | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """Where the requests went, by the hooks' own counts (of the model, whatever the window)."""
-
-    hooks: int
-    still_counting: int  # hooks whose last entry is not their final one
-    observed: int
-    primary_failed: int
-    sampled_out: int
-    published: int
-    dropped: Mapping[str, int]
-    delivered: int
-    failed: int
-    #: Delivered, and neither compared nor failed: waiting, or lost. None where a window or a named replay
-    #: makes the two counts incomparable.
-    unexplained: int | None
-    uncounted: int | None  # in the lake, and beyond what the hooks' counts say; None as above
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Duplicates:
-    """Rows that were found and not counted."""
-
-    repeated_rows: int  # the same place of the source topic landed again
-    repeated_requests: int  # a request published twice: its first comparison counts
-    repeated_errors: int  # a request that failed more than once: its last error counts
-    recovered: int  # a request that failed and was compared later: the comparison counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,17 +38,6 @@ class VersionPair:
     model_version: str
     shadow_version: str
     compared: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disagreement:
-    """One request on which the two disagree."""
-
-    request_id: str
-    event_time: datetime | None
-    primary: Prediction
-    shadow: Prediction
-    difference: float | None  # None between different labels: their scores are not of the same thing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,6 +75,18 @@ class Report:
     comparators: tuple[str, ...]
     largest_disagreements: tuple[Disagreement, ...]
     known_runs: tuple[KnownRun, ...]  # what the lake has instead, where the scope has no request
+    #: The sections below are None where they were not asked for (the gate asks for what its policy needs).
+    headline: tuple[Finding, ...] = ()
+    completeness: Completeness | None = None
+    agreement: Agreement | None = None
+    error_clusters: tuple[ErrorCluster, ...] | None = None
+    disagreement_figures: DisagreementFigures | None = None
+    truth: GroundTruth | None = None
+    standouts: tuple[Standout, ...] | None = None
+    features: Features | None = None
+    freshness: Freshness | None = None
+    resources: Resources | None = None
+    coverage: Coverage | None = None
 
     @property
     def requests(self) -> int:

@@ -22,6 +22,8 @@ class Scope:
     run: str = "live"
     start: datetime | None = None
     end: datetime | None = None
+    #: A condition in SQL over the columns of the comparisons; one over what errors lack is true of none.
+    where: str | None = None
 
     def __post_init__(self) -> None:
         check_name("model", self.model)
@@ -34,8 +36,8 @@ class Scope:
 
     @property
     def is_whole(self) -> bool:
-        """Whether no window narrows it."""
-        return self.start is None and self.end is None
+        """Whether no window and no condition narrows it."""
+        return self.start is None and self.end is None and self.where is None
 
 
 def _in_utc(name: str, moment: datetime | None) -> datetime | None:
