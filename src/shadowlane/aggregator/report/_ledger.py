@@ -1,21 +1,23 @@
-"""Where the requests went: the hooks' counts against what the lake holds."""
+"""Where the requests went: the hooks' and workers' counts against what the lake holds."""
 
 from __future__ import annotations
 
 from shadowlane.aggregator.report._scope import Scope
-from shadowlane.aggregator.report.figures import Ledger
+from shadowlane.aggregator.report.figures import Ledger, WorkerCounts
 from shadowlane.lake import LEDGER, OpenLake
 
 # A process counts since its start, so its latest entry says all; a restart begins a new count.
 _LOAD = """
-CREATE TEMP TABLE hook AS
-SELECT * FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
-WHERE role = 'hook'
-QUALIFY row_number() OVER (
-  PARTITION BY producer_id, model_version, started_at
-  ORDER BY recorded_at DESC, landed_partition DESC, landed_offset DESC
-) = 1
+CREATE TEMP TABLE ledger_entry AS
+SELECT *, row_number() OVER (
+    PARTITION BY role, producer_id, model_version, started_at
+    ORDER BY recorded_at DESC, landed_partition DESC, landed_offset DESC
+  ) = 1 AS is_latest
+FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
+WHERE role = 'hook' OR (shadow = $shadow AND run = $run)
 """
+_HOOKS = "CREATE TEMP VIEW hook AS SELECT * FROM ledger_entry WHERE is_latest AND role = 'hook'"
+_WORKERS = "CREATE TEMP VIEW worker AS SELECT * FROM ledger_entry WHERE is_latest AND role = 'worker'"
 
 _SUMS = """
 SELECT count(*), count(*) FILTER (NOT coalesce(final, false)),
@@ -25,9 +27,15 @@ SELECT count(*), count(*) FILTER (NOT coalesce(final, false)),
 FROM hook
 """
 
-_DROPPED = """
+_COUNTED = """
+SELECT count(DISTINCT producer_id), count(*) FILTER (NOT coalesce(final, false)),
+  coalesce(sum(compared), 0)::BIGINT, coalesce(sum(lost), 0)::BIGINT, coalesce(sum(restarts), 0)::BIGINT
+FROM worker
+"""
+
+_SUMMED_MAP = """
 SELECT entry.key, sum(entry.value)::BIGINT
-FROM (SELECT unnest(map_entries(dropped)) AS entry FROM hook)
+FROM (SELECT unnest(map_entries({column})) AS entry FROM {counts})
 GROUP BY entry.key ORDER BY sum(entry.value) DESC, entry.key
 """
 
@@ -47,16 +55,22 @@ SELECT (SELECT count(*) FROM comparison) - (SELECT count(*) FROM seen_again) + (
 """
 
 
+def load_counts(lake: OpenLake, scope: Scope) -> None:
+    """Hold the latest counts: `hook`, of the model, and `worker`, of the scope's shadow and run."""
+    lake.load(LEDGER.name, _LOAD, {"shadow": scope.shadow, "run": scope.run})
+    lake.rows(_HOOKS)
+    lake.rows(_WORKERS)
+
+
 def ledger(lake: OpenLake, scope: Scope) -> Ledger | None:
     """The hooks' counts; None where no hook has sent any."""
-    lake.load(LEDGER.name, _LOAD, {})
     [(hooks, still_counting, observed, primary_failed, sampled_out, published, delivered, failed)] = (
         lake.rows(_SUMS)
     )
     if not hooks:
         return None
     is_comparable = scope.is_whole and scope.run in _OF_EVERY_REQUEST
-    remainder = delivered - _places(lake) if is_comparable else None
+    remainder = delivered - places(lake) if is_comparable else None
     return Ledger(
         hooks=hooks,
         still_counting=still_counting,
@@ -64,7 +78,7 @@ def ledger(lake: OpenLake, scope: Scope) -> Ledger | None:
         primary_failed=primary_failed,
         sampled_out=sampled_out,
         published=published,
-        dropped=dict(lake.rows(_DROPPED)),
+        dropped=_summed(lake, "dropped", "hook"),
         delivered=delivered,
         failed=failed,
         unexplained=None if remainder is None else max(0, remainder),
@@ -72,7 +86,28 @@ def ledger(lake: OpenLake, scope: Scope) -> Ledger | None:
     )
 
 
-def _places(lake: OpenLake) -> int:
+def worker_counts(lake: OpenLake) -> WorkerCounts | None:
+    """What the workers counted; None where no worker has sent any."""
+    [(workers, still_counting, compared, lost, restarts)] = lake.rows(_COUNTED)
+    if not workers:
+        return None
+    return WorkerCounts(
+        workers=workers,
+        still_counting=still_counting,
+        compared=compared,
+        errors=_summed(lake, "errors", "worker"),
+        lost=lost,
+        restarts=restarts,
+        missing_features=_summed(lake, "missing_features", "worker"),
+        unexpected_features=_summed(lake, "unexpected_features", "worker"),
+    )
+
+
+def places(lake: OpenLake) -> int:
     """How many of the source topic's messages the lake holds an answer or an error for."""
-    [(places,)] = lake.rows(_PLACES)
-    return int(places)
+    [(found,)] = lake.rows(_PLACES)
+    return int(found)
+
+
+def _summed(lake: OpenLake, column: str, counts: str) -> dict[str, int]:
+    return dict(lake.rows(_SUMMED_MAP.format(column=column, counts=counts)))

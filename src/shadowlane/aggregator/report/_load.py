@@ -19,7 +19,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowlane.aggregator.report._scope import Scope
+from shadowlane.aggregator.report._scope import Control, Scope
 from shadowlane.comparators import IGNORED
 from shadowlane.lake import COMPARISONS, ERRORS, OpenLake
 
@@ -28,7 +28,7 @@ _REQUEST = "coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source
 # Of null segments too there is a place for each name.
 _COHORT = "[map_extract(segments, name)[1] FOR name IN CAST(getvariable('by') AS VARCHAR[])] AS cohort"
 
-_IN_SCOPE = """shadow = getvariable('shadow') AND run = getvariable('run')
+_IN_SCOPE = """shadow = getvariable('{of}shadow') AND run = getvariable('{of}run')
   AND (getvariable('start') IS NULL OR {time} >= getvariable('start'))
   AND (getvariable('end') IS NULL OR {time} < getvariable('end'))
   AND ({where})"""
@@ -147,9 +147,16 @@ def load(lake: OpenLake, scope: Scope, by: Sequence[str]) -> None:
     lake.rows(_UNDECODABLE)
 
 
-def _rows(name: str, table: str, scope: Scope) -> str:
+def load_control(lake: OpenLake, scope: Scope, control: Control) -> None:
+    """Hold an A/A control's comparisons of the same window as `control`, a row for each that landed."""
+    lake.let(control_shadow=control.shadow, control_run=control.run)
+    lake.rows(_rows("control", COMPARISONS.name, scope, of="control_"))
+
+
+def _rows(name: str, table: str, scope: Scope, of: str = "") -> str:
     is_error = table == ERRORS.name
     in_scope = _IN_SCOPE.format(
+        of=of,
         time="coalesce(event_time, failed_at)" if is_error else "event_time",
         where=scope.where or "true",
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from shadowlane.aggregator.report import _distributions, _query, _segments
 from shadowlane.aggregator.report._known import known_runs
-from shadowlane.aggregator.report._ledger import ledger
+from shadowlane.aggregator.report._ledger import ledger, load_counts
 from shadowlane.aggregator.report._load import load
 from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report._scope import Scope
@@ -31,6 +31,7 @@ def read_report(lake: Lake, scope: Scope, *, by: Sequence[str] = ()) -> Report:
 
 def _report(tables: OpenLake, scope: Scope, by: Sequence[str]) -> Report:
     load(tables, scope, by)
+    load_counts(tables, scope)
     for place, name in enumerate(by):
         _segments.check(tables, name, place)
     compared, agreements, ignored, errored, first, last = _query.totals(tables)

@@ -6,7 +6,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from shadowlane.errors import SettingsError
+from shadowlane.lake import COMPARISONS
+from shadowlane.lake.sql import check_condition
 from shadowlane.schemas import check_name
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """An A/A control: the primary replayed under the name of a shadow, in a run."""
+
+    shadow: str
+    run: str = "live"
+
+    def __post_init__(self) -> None:
+        check_name("control", self.shadow)
+        check_name("run", self.run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +45,8 @@ class Scope:
         check_name("run", self.run)
         for name in ("start", "end"):
             object.__setattr__(self, name, _in_utc(name, getattr(self, name)))
+        if self.where is not None:
+            check_condition(self.where, COMPARISONS)
         if self.start and self.end and self.start >= self.end:
             raise SettingsError(f"an empty window: it starts at {self.start} and ends at {self.end}")
 

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 
 from shadowlane.errors import SettingsError
+from shadowlane.lake._tables import TableSpec
 from shadowlane.visible import visible
 
 _EXPLAIN = re.compile(r"\s*(EXPLAIN(?:\s+ANALYZE)?)\s+(.+)", re.IGNORECASE | re.DOTALL)
@@ -68,6 +69,32 @@ def let_through(text: str) -> Query:
     for name in tables & _NO_TABLES:
         raise QueryError(f"{name} is not there in a query over the lake")
     return Query(text, frozenset(tables))
+
+
+def check_condition(text: str, spec: TableSpec) -> None:
+    """See that a text is one condition over the columns of a table, and nothing besides.
+
+    Raises:
+        QueryError: it is not; it says what is wrong.
+    """
+    # Alone it is one value, so that no bracket of it closes one of ours; in brackets it is a condition.
+    bracketed = f"SELECT ({text}\n) AS it FROM {spec.name}"  # noqa: S608 - looked at before it runs
+    alone, within = let_through(f"SELECT {text}\n"), let_through(bracketed)
+    if alone.tables or within.tables != {spec.name}:
+        raise QueryError(f"a condition reads the columns of {spec.name}, and no other table")
+    [statement] = _parsed(f"SELECT {text}\n", 0)
+    if len(statement["node"].get("select_list", ())) != 1:
+        raise QueryError("one condition is wanted: join several with AND and OR")
+    with duckdb.connect(":memory:") as engine:
+        engine.register(spec.name, spec.schema.empty_table())
+        try:
+            engine.execute(f"SELECT 1 FROM {spec.name} WHERE ({text}\n)")  # noqa: S608 - looked at above
+            [(_, kind, *_)] = engine.execute(f"DESCRIBE {bracketed}").fetchall()
+        except duckdb.Error as error:
+            said = visible(str(error).splitlines()[0])
+            raise QueryError(f"the condition cannot be used: {said}") from error
+    if kind != "BOOLEAN":
+        raise QueryError(f"a condition is true or false; this is {visible(kind)}")
 
 
 def place(text: str, position: int) -> str:
