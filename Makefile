@@ -41,6 +41,7 @@ bench: .venv/.stamp-dev ## measure; each figure of the docs comes from one of th
 docs: .venv/.stamp-dev ## write docs/cli.md from the commands themselves
 	@$(PY) docs/generate_events.py
 	@$(PY) docs/generate_lake.py
+	@$(PY) docs/generate_report.py
 	@$(PY) docs/generate_sampling_vectors.py
 	@$(PY) -m shadowlane.cli.reference > docs/cli.md.new
 	@mv docs/cli.md.new docs/cli.md

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from shadowlane.aggregator.report._report import (
-    Duplicates,
-    Latency,
-    LatencyBasis,
-    Report,
-    ScoreDistribution,
-    VersionPair,
-)
+from shadowlane.aggregator.report._report import KnownRun, Report, VersionPair
 from shadowlane.aggregator.report._scope import Scope
+from shadowlane.aggregator.report.figures import Duplicates, Latency, LatencyBasis, ScoreDistribution
 from shadowlane.aggregator.statistics._core import bin_edges, rate
+from unit.aggregator import report_sections as sections
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -79,3 +74,57 @@ def report(compared: int = 20_000, agreements: int = 19_000, errored: int = 10, 
         known_runs=(),
     )
     return replace(found, **changes)
+
+
+def full() -> Report:
+    """A report with something in each of its sections."""
+    return report(
+        errored=1_740,
+        undecodable=12,
+        ignored=0,
+        headline=sections.HEADLINE,
+        completeness=sections.COMPLETENESS,
+        agreement=sections.AGREEMENT,
+        latencies=sections.LATENCIES,
+        errors=sections.ERRORS,
+        error_clusters=sections.CLUSTERS,
+        scores=sections.SCORES,
+        labels=sections.LABELS,
+        segments=sections.SEGMENTS,
+        standouts=sections.STANDOUTS,
+        ledger=sections.LEDGER,
+        duplicates=sections.DUPLICATES,
+        largest_disagreements=sections.LARGEST,
+        disagreement_figures=sections.DISAGREEMENTS,
+        truth=sections.TRUTH,
+        features=sections.FEATURES,
+        freshness=sections.FRESHNESS,
+        resources=sections.RESOURCES,
+        coverage=sections.coverage(17),
+        known_runs=(KnownRun(model="ranker", shadow="challenger", run="march"),),
+    )
+
+
+#: The text of these is ours and never data's: a word that a form goes by, or a name that was checked.
+_OURS = {"scope", "weight", "section", "figure", "kind", "basis", "method"}
+
+
+def planted(value: Any, text: str) -> Any:
+    """The same with this text in every field that holds any, at every depth; and as keys of mappings."""
+    if isinstance(value, str):
+        return text
+    if is_dataclass(value) and not isinstance(value, type):
+        found = {each.name: getattr(value, each.name) for each in fields(value) if each.init}
+        return replace(
+            value, **{name: planted(item, text) for name, item in found.items() if name not in _OURS}
+        )
+    if isinstance(value, dict):
+        return {planted(key, text): planted(item, text) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(planted(item, text) for item in value)
+    return value
+
+
+def hostile(text: str) -> Report:
+    """A full report in which every name, message and sentence is this text."""
+    return planted(full(), text)  # type: ignore[no-any-return]

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-import shadowlane
 from shadowlane.aggregator.forms._html import report_to_html
 from shadowlane.aggregator.forms._json import gate_to_json, report_to_json
 from shadowlane.aggregator.forms._markdown import escape, gate_to_markdown, report_to_markdown
@@ -26,7 +25,7 @@ from shadowlane.aggregator.report._read import read_report
 from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report._scope import Scope
 from unit.aggregator.report_lake import NOON, comparison, error, hook, land
-from unit.aggregator.reports import latencies, report, scores
+from unit.aggregator.reports import full, latencies, report, scores
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
@@ -109,53 +108,9 @@ def golden(name: str, text: str) -> None:
     assert text == path.read_text(encoding="utf-8")
 
 
-def rounded(text: str) -> str:
-    """The same JSON without our version, in nine decimals: engines differ in the last digit."""
-    text = text.replace(f'"{shadowlane.__version__}"', '"(this version)"')
-    return json.dumps(json.loads(text, parse_float=lambda digits: round(float(digits), 9)), indent=2) + "\n"
-
-
-def test_the_json_of_a_report_is_settled(small: Report) -> None:
-    """Names and shapes in the JSON stay: programs read them."""
-    golden("report.json", rounded(report_to_json(small)))
-
-
-def test_the_json_of_a_verdict_is_settled(small: Report) -> None:
-    """The gate's JSON keeps its names too."""
-    golden("report_gate.json", rounded(gate_to_json(verdict(small))))
-
-
-def test_the_markdown_is_settled(small: Report) -> None:
+def test_the_markdown_is_settled() -> None:
     """The page for a pull request, as it was looked at."""
-    golden("report.md", report_to_markdown(small, verdict(small)))
-
-
-def refuse(token: str) -> float:
-    """NaN, Infinity and -Infinity are no JSON."""
-    raise AssertionError(token)
-
-
-def test_json_never_holds_nan(hostile: Report) -> None:
-    """Figures that are no numbers are null; in a prediction, and only there, they are text."""
-    of = replace(hostile, scores=scores(math.nan, primary_median=math.inf))
-    found = json.loads(report_to_json(of), parse_constant=refuse)
-    assert (found["scores"]["distance"], found["scores"]["primary_median"]) == (None, None)
-    first = found["largest_disagreements"][0]
-    assert (first["shadow"]["score"], first["difference"]) == ("NaN", None)
-    json.loads(gate_to_json(verdict(of)), parse_constant=refuse)
-
-
-def test_json_names_its_schema(small: Report) -> None:
-    """A reader can tell which form it holds."""
-    assert json.loads(report_to_json(small))["schema"] == "shadowlane.report/1"
-    assert json.loads(gate_to_json(verdict(small)))["schema"] == "shadowlane.gate/1"
-
-
-def test_json_is_plain_ascii(hostile: Report) -> None:
-    """No byte of a value can act on the terminal that the JSON is printed to."""
-    text = report_to_json(hostile) + gate_to_json(verdict(hostile))
-    assert text.isascii()
-    assert all(letter == "\n" or letter.isprintable() for letter in text)
+    golden("report.md", report_to_markdown(full(), verdict(full())))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])

@@ -7,14 +7,8 @@ from dataclasses import replace
 import pytest
 
 from shadowlane.aggregator.report._notes import notes
-from shadowlane.aggregator.report._report import (
-    Duplicates,
-    KnownRun,
-    LatencyBasis,
-    Ledger,
-    Report,
-    VersionPair,
-)
+from shadowlane.aggregator.report._report import KnownRun, Report, VersionPair
+from shadowlane.aggregator.report.figures import Duplicates, LatencyBasis, Ledger
 from unit.aggregator.reports import latencies, latency, report, scores
 
 _NONE = Duplicates(repeated_rows=0, repeated_requests=0, repeated_errors=0, recovered=0)

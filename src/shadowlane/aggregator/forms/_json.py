@@ -1,8 +1,9 @@
 """The report and the gate's result as JSON: one object each, named by `schema`.
 
-`shadowlane.report/1` holds what `Report` holds, under the same names, and besides: `requests`,
+`shadowlane.report/2` holds what `Report` holds, under the same names, and besides: `requests`,
 `disagreements`, `latency_method`, `distribution` (what the gate's distance is of, and the distance) and
-`notes`. `shadowlane.gate/1` holds what `GateResult` holds, and `promote`, `reason`, `exit_code` and
+`notes`; docs/report-json.md describes each field, and docs/report.schema.json does so for programs.
+`shadowlane.gate/1` holds what `GateResult` holds, and `promote`, `reason`, `exit_code` and
 `policy_digest`. Rates are shares from 0 to 1, latencies milliseconds, times ISO 8601 in UTC.
 
 A figure that cannot be computed is null. JSON has no NaN: in a prediction, and only there, a number that
@@ -16,7 +17,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from shadowlane import __version__
@@ -26,12 +27,17 @@ from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.statistics._core import QUANTILE_METHOD
 from shadowlane.schemas import Prediction
 
+REPORT_SCHEMA = "shadowlane.report/2"
+
+#: A sum of floats depends on the order of its rows in the last digits; 12 are more than any figure means.
+_DIGITS = 12
+
 
 def report_to_json(report: Report) -> str:
     """The report as JSON text, the same text for the same report."""
     return _dump(
         {
-            "schema": "shadowlane.report/1",
+            "schema": REPORT_SCHEMA,
             "software_version": __version__,
             "requests": report.requests,
             "disagreements": report.disagreements,
@@ -73,8 +79,10 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
     return value
 
 
