@@ -33,11 +33,11 @@ STEPS = (
     ("after the commit", 3),
     ("after the dead letters", 1),
 )
-#: How often, so that the client has given up at least once: it tries a request five times.
+#: How often, so that the client has given up at least once: it tries a request eleven times.
 FAULTS: tuple[tuple[Deed, Matcher, int], ...] = (
-    (Answer(503, "SlowDown"), lambda _: True, 6),
-    (Answer(500, "InternalError"), lambda each: each.is_commit, 6),
-    (Reset(), lambda each: each.is_data, 6),
+    (Answer(503, "SlowDown"), lambda _: True, 12),
+    (Answer(500, "InternalError"), lambda each: each.is_commit, 12),
+    (Reset(), lambda each: each.is_data, 12),
     (LoseAnswer(), lambda each: each.is_commit, 2),
 )
 #: A stand-in for S3 takes some 20 ms a request: few and larger commits.

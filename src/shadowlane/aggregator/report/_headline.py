@@ -86,8 +86,8 @@ def _losses(report: Report) -> Iterator[Finding]:
         yield Finding(
             weight="alarm",
             section="completeness",
-            sentence=f"{_values.many(found.unexplained or 0, 'request')} "
-            f"({_values.percent(found.unexplained_rate)} of the delivered) are in no count: waiting, or lost.",
+            sentence=f"{_values.many(found.unexplained or 0, 'request')}, "
+            f"{_values.percent(found.unexplained_rate)} of the delivered, are in no count: waiting, or lost.",
         )
     lost = sum(ledger.dropped.values()) + ledger.failed if ledger else 0
     if ledger and ledger.observed and lost / ledger.observed > _MANY_LOST:
