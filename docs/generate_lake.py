@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from shadowlane.lake import DEAD_LETTERS, EVENT_TABLES, PREDICTIONS, EventTable, TableSpec
+from shadowlane.lake import DEAD_LETTERS, DECISIONS, EVENT_TABLES, PREDICTIONS, EventTable, TableSpec
 from shadowlane.schemas import contract
 from shadowlane.schemas._contracts import FILES
 
@@ -44,17 +44,37 @@ _LETTER = {
     "landed_at": "When the aggregator met it.",
     "date": "The day of that (UTC). In no file: the folder says it.",
 }
+_DECISION = {
+    **_OURS,
+    "decision_id": "The decision's id: the later it was made, the later in the alphabet.",
+    "decided_at": "When it was made.",
+    "kind": "gate: what the gate said; override: what somebody put in its place.",
+    "shadow": "The shadow's name.",
+    "run": "The stream of replays.",
+    "verdict": "promote, hold, inconclusive or no_data.",
+    "overrides": "The id of the decision that an override sets aside; null of a gate's.",
+    "decided_by": "Who made an override; null of a gate's.",
+    "reason": "The verdict in a sentence; of an override, why.",
+    "policy_digest": "The digest of the policy's criteria.",
+    "software_version": "The version of shadowlane that decided.",
+    "record": "The whole decision as JSON text, as it was printed.",
+    "record_sha256": "The hash of that text's bytes.",
+    "date": "The day (UTC) of `decided_at`. In no file: the folder says it.",
+}
 _ABOUT = {
+    "decisions": "What the gate said, and who set it aside ([gate.md](gate.md)). The commits carry the "
+    "transaction id `shadowlane/decisions`.",
     "requests": "The archive, where `shadowlane aggregate --archive-requests` fills it: what a replay reads "
     "when Kafka has let go of the requests.",
     "dead_letters": "Messages of these topics that are not the event they should be, each with its place "
     "and its bytes; none of them is in another table.",
 }
+_OF_OURS = {DEAD_LETTERS.name: _LETTER, DECISIONS.name: _DECISION}
 
 
 def render(page: str) -> str:
     """The page with the tables as they are now."""
-    lines = "\n".join(line for spec in (*EVENT_TABLES, DEAD_LETTERS) for line in _table(spec))
+    lines = "\n".join(line for spec in (*EVENT_TABLES, DEAD_LETTERS, DECISIONS) for line in _table(spec))
     return _PART.sub(lambda found: f"{found[1]}\n{lines}\n{found[2]}", page)
 
 
@@ -70,7 +90,7 @@ def _table(spec: TableSpec) -> Iterator[str]:
     order = ", ".join(f"`{name}`" for name in spec.sorted_by)
     yield from (f"Folders: {folders}. Sorted by {order}.", "")
     yield from ("| column | type | meaning |", "|---|---|---|")
-    docs = _docs(schema) if isinstance(spec, EventTable) else _LETTER
+    docs = _docs(schema) if isinstance(spec, EventTable) else _OF_OURS[spec.name]
     for column in spec.schema:
         yield f"| `{column.name}` | {_words(column.type)} | {docs[column.name]} |"
     yield ""

@@ -24,7 +24,16 @@ import spark as apache_spark
 from golden.generate import GOLDEN, load, versions
 from lake_rows import rows_of
 from shadowlane.aggregator import Scope, read_report, report_to_json
-from shadowlane.lake import COMPARISONS, DEAD_LETTERS, EVENT_TABLES, TABLES, EventTable, LakeTable, TableSpec
+from shadowlane.lake import (
+    COMPARISONS,
+    DEAD_LETTERS,
+    DECISIONS,
+    EVENT_TABLES,
+    TABLES,
+    EventTable,
+    LakeTable,
+    TableSpec,
+)
 from shadowlane.lake.care import CompactionPlan, ExpiryPlan, VacuumPlan, compact, expire, expiring, vacuum
 from shadowlane.schemas import Codec, Features, Prediction, ShadowComparison
 from shadowlane.schemas._contracts import FILES
@@ -117,6 +126,10 @@ def make_lake(root: Path) -> Path:
     letter |= {"raw": "AA==", "landed_at": START, "date": START.date()}
     LakeTable(root, DEAD_LETTERS).append(
         pa.Table.from_pylist([letter], schema=DEAD_LETTERS.schema), {"t-0": 11}
+    )
+    decision = dict.fromkeys(DECISIONS.schema.names, "x") | {"decided_at": START, "date": START.date()}
+    LakeTable(root, DECISIONS).append(
+        pa.Table.from_pylist([decision], schema=DECISIONS.schema), {"shadowlane/decisions": 1}
     )
     assert (root / "comparisons" / "_delta_log" / "_last_checkpoint").exists()
     return root

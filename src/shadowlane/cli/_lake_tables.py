@@ -32,6 +32,7 @@ class TableName(StrEnum):
     ledger = "ledger"
     requests = "requests"
     dead_letters = "dead_letters"
+    decisions = "decisions"
 
 
 Tables = Annotated[

@@ -7,15 +7,16 @@ how they are read, in `_reader.py`.
 from shadowlane.errors import MissingExtraError
 
 try:
-    from shadowlane.lake._held import HeldFile, HeldTable, NoTableError, VersionGoneError
+    from shadowlane.lake._held import HeldFile, HeldTable, NoTableError
     from shadowlane.lake._labels import LABEL_KEY, LATEST_FIRST, LATEST_LAST, WITHDRAWN
-    from shadowlane.lake._listing import Everything, Extent, MovedOnError
+    from shadowlane.lake._listing import Everything, Extent, MovedOnError, VersionGoneError
     from shadowlane.lake._location import Lake, Location
-    from shadowlane.lake._reader import OpenLake, open_lake, read_lake
+    from shadowlane.lake._reader import OpenLake, Versions, open_lake, read_lake
     from shadowlane.lake._table import LakeTable, TakenOverError, count_rows
     from shadowlane.lake._tables import (
         COMPARISONS,
         DEAD_LETTERS,
+        DECISIONS,
         ERRORS,
         EVENT_TABLES,
         LABELS,
@@ -34,6 +35,7 @@ except ModuleNotFoundError as error:  # pragma: no cover - the base install is t
 __all__ = [
     "COMPARISONS",
     "DEAD_LETTERS",
+    "DECISIONS",
     "ERRORS",
     "EVENT_TABLES",
     "LABELS",
@@ -59,6 +61,7 @@ __all__ = [
     "TableSpec",
     "TakenOverError",
     "VersionGoneError",
+    "Versions",
     "count_rows",
     "open_lake",
     "read_lake",

@@ -19,7 +19,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 from shadowlane.errors import DamagedLakeError, LakeError
 from shadowlane.lake._evolution import check_features
 from shadowlane.lake._faults import explain, is_outage, to_lake_error
-from shadowlane.lake._listing import ListedFile, MovedOnError, TableFiles
+from shadowlane.lake._listing import ListedFile, MovedOnError, TableFiles, VersionGoneError
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._store import open_store
 from shadowlane.lake._tables import EventTable, TableSpec
@@ -28,10 +28,6 @@ from shadowlane.lake._witness import check_files
 
 class NoTableError(LakeError):
     """Nothing has landed in this table yet."""
-
-
-class VersionGoneError(LakeError):
-    """A version, or a file that only old versions list, was removed from the lake."""
 
 
 @dataclass(frozen=True, slots=True)

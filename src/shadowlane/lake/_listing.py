@@ -22,7 +22,7 @@ from shadowlane.lake._evolution import check_features
 from shadowlane.lake._faults import explain, is_outage, to_lake_error
 from shadowlane.lake._location import Location
 from shadowlane.lake._store import Store
-from shadowlane.lake._tables import LEDGER, EventTable, TableSpec
+from shadowlane.lake._tables import LABELS, LEDGER, EventTable, TableSpec
 from shadowlane.schemas import check_name
 
 #: What the folder of a null is called.
@@ -98,15 +98,22 @@ class TableFiles:
         return tuple(file.uri for file in self.listed)
 
 
-def list_files(location: Location, store: Store, spec: TableSpec, scope: Extent) -> TableFiles:
-    """The files of a table at its present version.
+class VersionGoneError(LakeError):
+    """A version, or a file that only old versions list, was removed from the lake."""
+
+
+def list_files(
+    location: Location, store: Store, spec: TableSpec, scope: Extent, version: int | None = None
+) -> TableFiles:
+    """The files of a table at its present version, or at one that it had.
 
     Raises:
+        VersionGoneError: that version cannot be had any more.
         DamagedLakeError: its log is not whole, or lists what cannot be a file of this table.
         LakeError: the table is kept in a way that is not read here.
     """
     uri = location.table(spec.name)
-    opened = _opened(location, uri)
+    opened = _opened(location, uri, version)
     if opened is None:
         if _has_files(location, uri, store):
             raise DamagedLakeError(f"{uri} has files and no readable _delta_log: not a table")
@@ -148,18 +155,29 @@ def missing(location: Location, table: TableFiles, file: ListedFile) -> LakeErro
     )
 
 
-def _opened(location: Location, uri: str) -> tuple[DeltaTable, pa.Table] | None:
+def _opened(location: Location, uri: str, version: int | None = None) -> tuple[DeltaTable, pa.Table] | None:
     try:
-        table = DeltaTable(uri, storage_options=dict(location.options))
+        table = DeltaTable(uri, version=version, storage_options=dict(location.options))
         actions = pa.table(table.get_add_actions(flatten=True))
     except TableNotFoundError:
+        if version is not None:
+            raise _gone(uri, version) from None
         return None
     except Exception as error:  # old releases of the library raise bare ones
+        # A log that is damaged says so of its present version, too.
+        if version is not None and not is_outage(error, location) and _opened(location, uri):
+            raise _gone(uri, version) from error
         if not _is_damage(error, location):
             raise to_lake_error(error, "read the table", Location(uri, location.options)) from error
         raise DamagedLakeError(f"the log of {uri} cannot be read: {explain(error, location)}") from error
     check_features(table, uri)
     return table, actions
+
+
+def _gone(uri: str, version: int) -> VersionGoneError:
+    return VersionGoneError(
+        f"version {version} of {uri} cannot be had any more: a lake keeps the versions of a week or so"
+    )
 
 
 def _is_damage(error: Exception, location: Location) -> bool:
@@ -200,8 +218,8 @@ def _file(uri: str, entry: Mapping[str, Any], spec: TableSpec) -> ListedFile:
 def _is_wanted(entry: Mapping[str, Any], spec: TableSpec, scope: Extent) -> bool:
     if scope.model is not None and entry.get("partition.model", scope.model) != scope.model:
         return False
-    # The ledger counts since a process began: no window cuts it.
-    return spec is LEDGER or (_has_day(entry, scope) and _may_hold(entry, spec, scope))
+    # The ledger counts since a process began, and a label may come at any time: no window cuts them.
+    return spec in (LEDGER, LABELS) or (_has_day(entry, scope) and _may_hold(entry, spec, scope))
 
 
 def _has_day(entry: Mapping[str, Any], scope: Extent) -> bool:

@@ -16,13 +16,23 @@ from numpy.typing import NDArray
 from shadowlane.errors import DamagedLakeError, LakeError
 from shadowlane.lake._engine import columns_file, engine, literal
 from shadowlane.lake._faults import explain, is_outage, to_lake_error
-from shadowlane.lake._listing import Extent, MovedOnError, TableFiles, list_files, missing
+from shadowlane.lake._listing import (
+    Extent,
+    MovedOnError,
+    TableFiles,
+    VersionGoneError,
+    list_files,
+    missing,
+)
 from shadowlane.lake._location import Lake, Location
 from shadowlane.lake._store import Store, open_store
 from shadowlane.lake._tables import TableSpec
 from shadowlane.lake._witness import check_files
 
 Read = TypeVar("Read")
+
+#: A version of each table; None: there was no such table.
+Versions = Mapping[str, int | None]
 
 
 class OpenLake:
@@ -124,37 +134,62 @@ class OpenLake:
 
 
 def read_lake(
-    lake: Lake, scope: Extent, specs: Sequence[TableSpec], read: Callable[[OpenLake], Read]
+    lake: Lake,
+    scope: Extent,
+    specs: Sequence[TableSpec],
+    read: Callable[[OpenLake], Read],
+    at: Versions | None = None,
 ) -> Read:
     """What `read` makes of the tables; done anew, once, where files were removed while it read.
 
     Raises:
         DamagedLakeError: a file that a table lists is gone, cut or altered.
         MovedOnError: files were removed again.
+        VersionGoneError: what was asked for `at` a version is no longer there.
     """
     try:
-        with open_lake(lake, scope, specs) as tables:
+        with open_lake(lake, scope, specs, at) as tables:
             return read(tables)
-    except MovedOnError:
+    except MovedOnError as error:
+        if at is not None:
+            raise VersionGoneError(f"files of an old version were removed, by a vacuum: {error}") from error
         with open_lake(lake, scope, specs) as tables:
             return read(tables)
 
 
 @contextmanager
-def open_lake(lake: Lake, scope: Extent, specs: Sequence[TableSpec]) -> Iterator[OpenLake]:
-    """Hold the lake's tables at their present versions, with the files that this scope needs.
+def open_lake(
+    lake: Lake, scope: Extent, specs: Sequence[TableSpec], at: Versions | None = None
+) -> Iterator[OpenLake]:
+    """Hold the lake's tables at one version each, with the files that this scope needs.
+
+    Args:
+        lake: Where the lake is.
+        scope: Which files are read.
+        specs: Which tables.
+        at: Their versions; None: the present ones. A table that has none there was not there then.
 
     Raises:
         DamagedLakeError: a file that a table lists is gone, cut or altered.
         MovedOnError: a file was removed meanwhile; `read_lake` then reads again.
+        VersionGoneError: a version cannot be had any more.
     """
     location = Location.parse(lake)
     stores = {spec.name: table_store(location, spec) for spec in specs}
-    tables = {spec.name: list_files(location, stores[spec.name], spec, scope) for spec in specs}
+    tables = {spec.name: _listed(location, stores[spec.name], spec, scope, at) for spec in specs}
     unverified = sum(check_files(location, stores[name], table) for name, table in tables.items())
     with engine(location) as (connection, folder):
         columns = {spec.name: columns_file(folder, spec) for spec in specs}
         yield OpenLake(location, connection, tables, columns, unverified)
+
+
+def _listed(
+    location: Location, store: Store, spec: TableSpec, scope: Extent, at: Versions | None
+) -> TableFiles:
+    version = None if at is None else at.get(spec.name)
+    if at is not None and version is None:
+        return TableFiles(spec.name, None, (), {})
+    return list_files(location, store, spec, scope, version)
 
 
 def table_store(location: Location, spec: TableSpec) -> Store:

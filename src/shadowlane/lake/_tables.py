@@ -114,5 +114,31 @@ DEAD_LETTERS = TableSpec(
     ("topic", "landed_partition", "landed_offset"),
 )
 
+#: What the gate said, and who set it aside: a row a decision, with its record as it was written.
+DECISIONS = TableSpec(
+    "decisions",
+    pa.schema(
+        [
+            pa.field("decision_id", pa.string()),
+            pa.field("decided_at", pa.timestamp("us", tz="UTC")),
+            pa.field("kind", pa.string()),
+            pa.field("shadow", pa.string()),
+            pa.field("run", pa.string()),
+            pa.field("verdict", pa.string()),
+            pa.field("overrides", pa.string()),
+            pa.field("decided_by", pa.string()),
+            pa.field("reason", pa.string()),
+            pa.field("policy_digest", pa.string()),
+            pa.field("software_version", pa.string()),
+            pa.field("record", pa.string()),
+            pa.field("record_sha256", pa.string()),
+            pa.field("model", pa.string()),
+            pa.field("date", pa.date32()),
+        ]
+    ),
+    PARTITION_COLUMNS,
+    ("decided_at", "decision_id"),
+)
+
 EVENT_TABLES = (COMPARISONS, ERRORS, LABELS, LEDGER, REQUESTS)
-TABLES: tuple[TableSpec, ...] = (*EVENT_TABLES, DEAD_LETTERS)
+TABLES: tuple[TableSpec, ...] = (*EVENT_TABLES, DEAD_LETTERS, DECISIONS)
