@@ -59,6 +59,7 @@ from shadowlane.aggregator.report.figures._truth import (
     Horizon,
     NumericError,
     Outcome,
+    Reweighted,
 )
 
 __all__ = [
@@ -99,6 +100,7 @@ __all__ = [
     "PairedLatency",
     "Rate",
     "Resources",
+    "Reweighted",
     "Rule",
     "Rules",
     "ScoreDistribution",

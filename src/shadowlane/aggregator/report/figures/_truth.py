@@ -37,6 +37,8 @@ class Calibration:
     brier: float
     expected_error: float  # expected calibration error, bins of equal mass
     bins: tuple[CalibrationBin, ...]
+    #: "outcome": the score is the probability of 1; "label": of the model's own label being right.
+    of: str = "outcome"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class NumericError:
     shadow_mean_absolute: float
     difference: float  # the shadow's less the primary's: below 0 the shadow is nearer
     difference_interval: Interval | None
+    left_out: int = 0  # labelled requests without two finite scores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,11 +74,23 @@ class CoverageGroup:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reweighted:
+    """Both models' correctness, had the values of one segment been labelled as often as they were compared."""
+
+    segment: str
+    primary: float
+    shadow: float
+    difference: float
+    reached: float  # the share of the compared requests whose value of the segment has any judged label
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """One name of labels (`label`, `click`, …) against both models."""
 
     name: str
-    kind: str  # "class" (labels), "binary" (0 or 1 against scores) or "number"
+    #: "class" (labels), "binary" (0 or 1 against scores), "number", or "other": nothing to compare with.
+    kind: str
     labelled: Rate  # of the compared requests
     correctness: Correctness | None
     on_disagreements: Correctness | None
@@ -90,6 +105,10 @@ class Outcome:
     #: Agreement among the labelled and among all: apart, labels do not speak for all requests.
     agreement_labelled: float | None
     agreement_all: float | None
+    reweighted: tuple[Reweighted, ...] = ()  # by segment, the one that shifts the difference most first
+    calibration_difference: float | None = None  # of the expected errors, the shadow's less the primary's
+    calibration_difference_interval: Interval | None = None
+    users: int | None = None  # where requests cluster by entity_id: of how many; the intervals then go by them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,3 +120,5 @@ class GroundTruth:
     withdrawn: int
     contradictory: int  # requests with different labels of one name, observed at the same time
     unknown: int  # labels of requests that this scope does not have
+    errored: int = 0  # labels of requests that the shadow gave no answer to: in no figure here
+    more_names: int = 0  # names of labels beyond the most frequent ones
