@@ -4,45 +4,78 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import tomllib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from shadowlane.aggregator.gate import _values
+from shadowlane.aggregator.gate._asked import (
+    CompletenessCriteria,
+    CoverageCriteria,
+    FeatureCriteria,
+    LabelCriteria,
+    NoiseCriteria,
+    ResourceCriteria,
+    SegmentCriteria,
+)
+from shadowlane.aggregator.gate._values import AMOUNT, COUNT, LEVEL, RATIO, SHARE, criterion
 from shadowlane.errors import SettingsError
+
+_SECTIONS: Mapping[str, type[Any]] = {
+    "segments": SegmentCriteria,
+    "labels": LabelCriteria,
+    "noise": NoiseCriteria,
+    "features": FeatureCriteria,
+    "coverage": CoverageCriteria,
+    "completeness": CompletenessCriteria,
+    "resources": ResourceCriteria,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The five criteria. A value exactly at its bound meets it.
+    """The criteria: five that are always looked at, and more where they are asked for.
+
+    A value exactly at its bound meets it. A section may be given as a mapping, as its file has it.
 
     Raises:
         SettingsError: a value cannot be such a bound; it says which and what may be meant.
     """
 
-    min_requests: int = 10_000
-    min_agreement_rate: float = 0.90
-    max_shadow_latency_p99_ms: float = 100.0
-    max_shadow_error_rate: float = 0.001
-    max_distribution_divergence: float = 0.15
+    min_requests: int = criterion(COUNT, 10_000)
+    min_agreement_rate: float = criterion(SHARE, 0.90)
+    max_shadow_latency_p99_ms: float = criterion(AMOUNT, 100.0)
+    max_shadow_error_rate: float = criterion(SHARE, 0.001)
+    max_distribution_divergence: float = criterion(SHARE, 0.15)
+    #: With it, a check passes or fails only when it is settled at this confidence, however often one looks.
+    confidence: float | None = criterion(LEVEL, example=0.95)
+    max_latency_ratio: float | None = criterion(RATIO, example=1.5)
+    segments: SegmentCriteria | None = None
+    labels: LabelCriteria | None = None
+    noise: NoiseCriteria | None = None
+    features: FeatureCriteria | None = None
+    coverage: CoverageCriteria | None = None
+    completeness: CompletenessCriteria | None = None
+    resources: ResourceCriteria | None = None
+
+    REQUIRED: ClassVar = ()
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = _check(field.name, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
+        _check(self, "")
+        for name, section in _SECTIONS.items():
+            found = getattr(self, name)
+            if found is not None:
+                found = found if isinstance(found, section) else _section(name, section, found)
+                _check(found, f"{name}.")
+                object.__setattr__(self, name, found)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Policy:
         """The policy with these criteria, and the defaults for the others."""
-        known = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in known:
-                near = get_close_matches(name, known, n=1, cutoff=0.4)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-                raise SettingsError(f"there is no criterion {name!r}: {hint}")
+        _check_names(values, cls, "")
         return cls(**values)
 
     @classmethod
@@ -64,42 +97,70 @@ class Policy:
             raise SettingsError(f"policy {path}: {error}") from error
 
     @property
+    def criteria(self) -> dict[str, Any]:
+        """The criteria that are looked at, as a file has them; `Policy.of` makes the same policy of them."""
+        return _given(self)
+
+    @property
     def digest(self) -> str:
         """The same for the same criteria, however they were written."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        text = json.dumps(self.criteria, sort_keys=True, separators=(",", ":"))
         return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
 
-_RATES = {"min_agreement_rate", "max_shadow_error_rate", "max_distribution_divergence"}
+def _section(name: str, section: type[Any], values: Any) -> Any:
+    if not isinstance(values, Mapping):
+        raise SettingsError(f"{name} = {values!r}: a section of criteria is wanted, headed [{name}]")
+    _check_names(values, section, f"{name}.")
+    return section(**values)
 
 
-def _check(name: str, value: Any) -> int | float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise SettingsError(f"{name} = {value!r}: a number is wanted{_hint(name, value)}")
-    if name == "min_requests":
-        if value < 1 or value != int(value):
-            raise SettingsError(f"{name} = {value!r}: a whole number from 1 is wanted{_hint(name, value)}")
-        return int(value)
-    if name in _RATES and not 0 <= value <= 1:
-        raise SettingsError(f"{name} = {value!r}: a share from 0 to 1 is wanted{_hint(name, value)}")
-    if value < 0:
-        raise SettingsError(f"{name} = {value!r}: 0 or more is wanted{_hint(name, value)}")
-    return float(value)
+def _check_names(values: Mapping[str, Any], of: type[Any], prefix: str) -> None:
+    known = [field.name for field in fields(of)]
+    for name in values:
+        if name not in known:
+            raise SettingsError(f"there is no criterion {prefix + name!r}: {_nearest(name, known, prefix)}")
 
 
-def _hint(name: str, value: Any) -> str:
-    """The nearest right value, where one can be guessed: 95 and "95 %" were meant as 0.95."""
-    text = str(value).strip()
-    share = text.endswith("%")
-    try:
-        number = float(text.removesuffix("%").replace(",", "").replace("_", ""))
-    except ValueError:
-        number = math.nan
-    if isinstance(value, bool) or not math.isfinite(number) or number < 0:
-        default = next(field.default for field in fields(Policy) if field.name == name)
-        return f", such as {default}"
-    if name == "min_requests":
-        return f"; did you mean {max(1, round(number))}?"
-    if name in _RATES and (share or number > 1):
-        number = min(number / 100, 1.0)
-    return f"; did you mean {number:g}?"
+def _nearest(name: str, known: list[str], prefix: str) -> str:
+    """What may have been meant: a criterion of this section, or one of another."""
+    everywhere = dict(_everywhere())
+    if name in everywhere:
+        return f"did you mean {everywhere[name]}?"
+    if near := get_close_matches(name, known, n=1, cutoff=0.5):
+        return f"did you mean {prefix}{near[0]}?"
+    if near := get_close_matches(name, everywhere, n=1, cutoff=0.6):
+        return f"did you mean {everywhere[near[0]]}?"
+    return f"known are {', '.join(prefix + each for each in known)}"
+
+
+def _everywhere() -> Iterator[tuple[str, str]]:
+    """The name of each criterion, and where it stands."""
+    for section, of in reversed([*_SECTIONS.items()]):
+        for field in fields(of):
+            yield field.name, f"{section}.{field.name}"
+    for field in fields(Policy):
+        yield field.name, field.name
+
+
+def _check(criteria: Any, prefix: str) -> None:
+    """See that each value is one, and that what a section cannot do without is there."""
+    for field in fields(criteria):
+        value = getattr(criteria, field.name)
+        if field.metadata and (value is not None or field.default is not None):
+            kind, example = field.metadata["kind"], field.metadata["example"]
+            object.__setattr__(criteria, field.name, _values.read(kind, prefix + field.name, value, example))
+    for needed in criteria.REQUIRED:
+        names = (needed,) if isinstance(needed, str) else needed
+        if all(getattr(criteria, name) is None for name in names):
+            wanted = " or ".join(prefix + name for name in names)
+            raise SettingsError(f"[{prefix.rstrip('.')}] asks for nothing without {wanted}")
+
+
+def _given(criteria: Any) -> dict[str, Any]:
+    found = {field.name: getattr(criteria, field.name) for field in fields(criteria)}
+    return {
+        name: _given(value) if name in _SECTIONS else [*value] if isinstance(value, tuple) else value
+        for name, value in found.items()
+        if value is not None
+    }
