@@ -56,7 +56,7 @@ from shadowlane.aggregator.report.figures import (
     TolerancePoint,
     WorkerCounts,
 )
-from shadowlane.aggregator.statistics._core import bin_edges, jensen_shannon
+from shadowlane.aggregator.statistics import bin_edges, jensen_shannon
 from shadowlane.schemas import Prediction
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 from shadowlane.aggregator.report._report import KnownRun, Report, VersionPair
 from shadowlane.aggregator.report._scope import Scope
 from shadowlane.aggregator.report.figures import Duplicates, Latency, LatencyBasis, ScoreDistribution
-from shadowlane.aggregator.statistics._core import bin_edges, rate
+from shadowlane.aggregator.statistics import bin_edges, rate
 from unit.aggregator import report_sections as sections
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -18,7 +18,7 @@ from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._notes import notes
 from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report.figures import DISAGREEMENT_ORDER
-from shadowlane.aggregator.statistics._core import BINS, QUANTILE_METHOD
+from shadowlane.aggregator.statistics import BINS, QUANTILE_METHOD
 from shadowlane.visible import visible
 
 _HERE = Path(__file__).parent

@@ -24,7 +24,7 @@ from shadowlane import __version__
 from shadowlane.aggregator.gate._gate import GateResult
 from shadowlane.aggregator.report._notes import notes
 from shadowlane.aggregator.report._report import Report
-from shadowlane.aggregator.statistics._core import QUANTILE_METHOD
+from shadowlane.aggregator.statistics import QUANTILE_METHOD
 from shadowlane.schemas import Prediction
 
 REPORT_SCHEMA = "shadowlane.report/2"

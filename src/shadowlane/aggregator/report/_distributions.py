@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shadowlane.aggregator.report.figures import LabelCount, LabelDistribution, ScoreDistribution
-from shadowlane.aggregator.statistics._core import BINS, bin_edges, jensen_shannon
+from shadowlane.aggregator.statistics import BINS, bin_edges, jensen_shannon
 from shadowlane.lake import OpenLake
 
 _SHOWN_LABELS = 20

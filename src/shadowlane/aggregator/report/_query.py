@@ -15,7 +15,7 @@ from shadowlane.aggregator.report.figures import (
     Latency,
     LatencyBasis,
 )
-from shadowlane.aggregator.statistics._core import rate
+from shadowlane.aggregator.statistics import rate
 from shadowlane.lake import OpenLake
 from shadowlane.schemas import Prediction
 

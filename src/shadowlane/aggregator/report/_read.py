@@ -10,7 +10,7 @@ from shadowlane.aggregator.report._ledger import ledger, load_counts
 from shadowlane.aggregator.report._load import load
 from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report._scope import Scope
-from shadowlane.aggregator.statistics._core import rate
+from shadowlane.aggregator.statistics import rate
 from shadowlane.lake import COMPARISONS, ERRORS, LEDGER, Lake, OpenLake, read_lake
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shadowlane.aggregator.report.figures import SMALL_GROUP, Segment, SegmentGroup
-from shadowlane.aggregator.statistics._core import rate
+from shadowlane.aggregator.statistics import rate
 from shadowlane.errors import SettingsError
 from shadowlane.lake import COMPARISONS, OpenLake
 from shadowlane.visible import visible

@@ -23,7 +23,7 @@ def samples_for_difference(p: float, delta: float, level: float, power: float) -
 
 
 def samples_for_rate(p: float, half_width: float, level: float) -> int:
-    """How many requests it takes until Wilson's interval of a rate of p is this wide to each side, or less."""
+    """How many requests it takes until Wilson's interval of a rate of p is this narrow to each side."""
     if half_width <= 0:
         raise ValueError("an interval is wider than nothing: give a half width above 0")
 

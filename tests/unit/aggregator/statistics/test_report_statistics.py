@@ -11,7 +11,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
-from shadowlane.aggregator.statistics._core import BINS, bin_edges, jensen_shannon, rate
+from shadowlane.aggregator.statistics import BINS, bin_edges, jensen_shannon, rate
 
 Counts = list[tuple[int, int]]
 counts = st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)), min_size=1, max_size=60)
