@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import duckdb
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from shadowlane.errors import DamagedLakeError, LakeError
@@ -104,10 +105,19 @@ class OpenLake:
             DamagedLakeError: a file cannot be read; it says which.
             MovedOnError: a file was removed meanwhile; `read_lake` then reads again.
         """
+        table = self.columns(statement, values)
+        return {name: table[name].to_numpy() for name in table.column_names}
+
+    def columns(self, statement: str, values: Mapping[str, Any] | None = None) -> pa.Table:
+        """The columns of a query over what was loaded or defined, maps and lists among them.
+
+        Raises:
+            DamagedLakeError: a file cannot be read; it says which.
+            MovedOnError: a file was removed meanwhile; `read_lake` then reads again.
+        """
         with self._blaming():
             found: Any = self._connection.sql(statement, params=dict(values or {}))
-            table = found.to_arrow_table()
-        return {name: table[name].to_numpy() for name in table.column_names}
+            return found.to_arrow_table()
 
     @contextmanager
     def _blaming(self) -> Iterator[None]:

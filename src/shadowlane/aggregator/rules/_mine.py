@@ -13,7 +13,7 @@ from shadowlane.aggregator.rules._bins import Binned, Ints, binned, log_tried
 from shadowlane.aggregator.rules._columns import Categories, Column, Flags, Numbers
 from shadowlane.aggregator.rules._likelihood import Explained, log_tail
 from shadowlane.aggregator.rules._search import KEPT, Bounds, Cut, Draft, Search
-from shadowlane.aggregator.rules._terms import Term, holds_for
+from shadowlane.aggregator.rules._terms import NONE, Term, holds_for
 from shadowlane.aggregator.rules._thresholds import Values, sharpened
 
 #: The chance to find a rule where there is none, once corrected for all that were tried.
@@ -138,7 +138,7 @@ def _plain(column: Categories | Flags, bins: Binned, cut: Cut) -> Term:
         return Term(column.name, "is", column.says, column.of)
     value = bins.shown[cut.column][cut.low - bins.first[cut.column]]
     if value < 0:
-        return Term(column.name, "is", "none", column.of)
+        return Term(column.name, "is", NONE, column.of)
     return Term(column.name, "=", column.values[value], column.of)
 
 

@@ -16,6 +16,9 @@ from shadowlane.visible import visible
 
 Operator = Literal["=", "<", ">", "between", "is"]
 
+#: What is said of a text that is not there.
+NONE = "none"
+
 _LONGEST = 60
 _PLAIN = re.compile(r"[\w./:+-]+")
 _WHOLE = 2.0**53
@@ -66,12 +69,18 @@ def holds_for(terms: Sequence[Term], columns: Sequence[Column]) -> NDArray[np.bo
 
 
 def _column_of(term: Term, columns: Sequence[Column]) -> Column:
+    """The column that a term is about: a field may be a number here and a text there, or missing."""
     for column in columns:
-        if (column.name, column.of) != (term.field, term.of):
-            continue
-        if not isinstance(column, Flags) or term.value == column.says:
+        if (column.name, column.of) == (term.field, term.of) and _is_about(term, column):
             return column
     raise KeyError(term.field)
+
+
+def _is_about(term: Term, column: Column) -> bool:
+    if isinstance(column, Flags):
+        return term.operator == "is" and term.value == column.says
+    is_text = isinstance(term.value, str)
+    return is_text == isinstance(column, Categories) and (term.operator != "is" or term.value == NONE)
 
 
 def _holds(term: Term, column: Column) -> NDArray[np.bool_]:
