@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from shadowlane.aggregator.report._hours import Hours
+from shadowlane.aggregator.report._hours import Hours, hours
 from shadowlane.aggregator.report._rates import interval, rate_of
 from shadowlane.aggregator.report._scope import Control
+from shadowlane.aggregator.report._strata import Strata, summed
 from shadowlane.aggregator.report.figures import (
     Agreement,
     ComparatorAgreement,
@@ -30,12 +29,6 @@ _MOST_STRETCHES = 2_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEPS = (3_600, 3 * 3_600, 6 * 3_600, 86_400, 7 * 86_400, 28 * 86_400)
 
-_STRATA = """
-SELECT coalesce(comparator, ''), coalesce(sampling_rate, 1),
-  count(*) FILTER (agreement IS NOT NULL), count(*) FILTER (agreement), count(*)
-FROM compared GROUP BY ALL ORDER BY ALL
-"""
-
 # Ten steps a decade, each the least tolerance of that form that takes the difference in.
 _DIFFERENCES = """
 SELECT CASE WHEN difference = 0 THEN NULL ELSE ceil(10 * log10(abs(difference)))::INTEGER END AS step,
@@ -50,51 +43,38 @@ FROM (SELECT arg_min(agreement, event_time) AS agreement FROM control GROUP BY h
 """
 
 
-def agreement(lake: OpenLake, hours: Hours, control: Control | None = None) -> Agreement:
+def agreement(lake: OpenLake, strata: Strata, control: Control | None = None) -> Agreement:
     """Agreement over the compared requests, and beyond the noise of an A/A control where there is one."""
-    strata = lake.rows(_STRATA)
-    compared, agreements = sum(row[2] for row in strata), sum(row[3] for row in strata)
-    rate = rate_of(agreements, compared)
-    rates = _by_rate(strata)
-    step = step_of(hours)
+    judged = Strata(tuple(each for each in strata.compared if each.agreement is not None), ())
+    rate = rate_of(judged.count(lambda each: bool(each.agreement)), judged.count())
+    rates = summed(strata, lambda each: each.sampling_rate)
+    by_hour = hours(strata)
+    step = step_of(by_hour)
     return Agreement(
         rate=rate,
-        weighted=_weighted(strata) if len(rates) > 1 else None,
+        weighted=_weighted(judged) if len(rates) > 1 else None,
         sampling_rates=tuple(sorted(rates.items())),
-        by_comparator=_by_comparator(strata),
+        by_comparator=_by_comparator(judged),
         tolerance_curve=_tolerance_curve(lake),
         step_seconds=step,
-        over_time=over_time(hours, step),
+        over_time=over_time(by_hour, step),
         noise_floor=_noise_floor(lake, rate, control) if control else None,
     )
 
 
-def _by_rate(strata: Sequence[tuple[str, float, int, int, int]]) -> dict[float, int]:
-    total: dict[float, int] = defaultdict(int)
-    for _, rate, _, _, requests in strata:
-        total[rate] += requests
-    return dict(total)
-
-
-def _weighted(strata: Sequence[tuple[str, float, int, int, int]]) -> float | None:
+def _weighted(judged: Strata) -> float | None:
     """A request that was sampled at one in four stands for four."""
-    usable = [(1 / rate, compared, agreed) for _, rate, compared, agreed, _ in strata if 0 < rate <= 1]
-    whole = math.fsum(weight * compared for weight, compared, _ in usable)
-    return math.fsum(weight * agreed for weight, _, agreed in usable) / whole if whole else None
+    usable = [each for each in judged.compared if 0 < each.sampling_rate <= 1]
+    whole = math.fsum(each.requests / each.sampling_rate for each in usable)
+    agreed = math.fsum(each.requests / each.sampling_rate for each in usable if each.agreement)
+    return agreed / whole if whole else None
 
 
-def _by_comparator(
-    strata: Sequence[tuple[str, float, int, int, int]],
-) -> tuple[ComparatorAgreement, ...]:
-    found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for name, _, compared, agreed, _ in strata:
-        found[name][0] += compared
-        found[name][1] += agreed
-    ordered = sorted(found.items(), key=lambda item: (-item[1][0], item[0]))
+def _by_comparator(judged: Strata) -> tuple[ComparatorAgreement, ...]:
+    agreed = summed(judged, lambda each: (each.comparator, bool(each.agreement)))
     return tuple(
-        ComparatorAgreement(comparator=name, rate=rate_of(agreed, compared))
-        for name, (compared, agreed) in ordered
-        if compared
+        ComparatorAgreement(comparator=name, rate=rate_of(agreed.get((name, True), 0), compared))
+        for name, compared in summed(judged, lambda each: each.comparator).items()
     )
 
 

@@ -15,6 +15,7 @@ those that may are found by their ids' hashes, and only these are put in order.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,10 @@ from shadowlane.lake import COMPARISONS, ERRORS, OpenLake
 
 _REQUEST = "coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))"
 
+_MIDDLE = np.uint32(1 << 31)
+
 # Of null segments too there is a place for each name.
 _COHORT = "[map_extract(segments, name)[1] FOR name IN CAST(getvariable('by') AS VARCHAR[])] AS cohort"
-
-_IN_SCOPE = """shadow = getvariable('{of}shadow') AND run = getvariable('{of}run')
-  AND (getvariable('start') IS NULL OR {time} >= getvariable('start'))
-  AND (getvariable('end') IS NULL OR {time} < getvariable('end'))
-  AND ({where})"""
 
 # A filter over what errors do not have (a prediction, say) is true of none of them.
 _ROWS = """
@@ -131,12 +129,8 @@ def load(lake: OpenLake, scope: Scope, by: Sequence[str]) -> None:
     lake.define(COMPARISONS.name, _rows("comparison", COMPARISONS.name, scope))
     lake.define(ERRORS.name, _rows("error_row", ERRORS.name, scope))
     lake.rows(_ERROR)
-    [(unread, nameless)] = lake.rows(
-        "SELECT count(*) FILTER (is_unread), "
-        "(SELECT count(*) FROM comparison WHERE nullif(request_id, '') IS NULL) FROM error"
-    )
-    request = "request" if nameless or unread else "request_id"
-    suspects = _suspects(lake, request)
+    [(unread,)] = lake.rows("SELECT count(*) FILTER (is_unread) FROM error")
+    request, suspects = _suspects(lake, "request" if unread else "request_id")
     lake.rows(_SUSPECTS, {"suspects": suspects.tolist()})
     for statement in (_SEEN.format(request=request), _ORDERED, _REPEATED, _SEEN_AGAIN):
         lake.rows(statement)
@@ -155,11 +149,6 @@ def load_control(lake: OpenLake, scope: Scope, control: Control) -> None:
 
 def _rows(name: str, table: str, scope: Scope, of: str = "") -> str:
     is_error = table == ERRORS.name
-    in_scope = _IN_SCOPE.format(
-        of=of,
-        time="coalesce(event_time, failed_at)" if is_error else "event_time",
-        where=scope.where or "true",
-    )
     return _ROWS.format(
         name=name,
         table=table,
@@ -168,27 +157,54 @@ def _rows(name: str, table: str, scope: Scope, of: str = "") -> str:
         replaced=_AS_ERROR if is_error else _AS_COMPARED,
         more=_MORE_OF_ERRORS if is_error else "",
         beside=_COLUMNS_OF_COMPARISONS if is_error and scope.where else "",
-        in_scope=in_scope,
+        in_scope=_in_scope(scope, of, "coalesce(event_time, failed_at)" if is_error else "event_time"),
     )
 
 
-def _suspects(lake: OpenLake, request: str) -> NDArray[np.uint64]:
-    """Hashes of the requests that have several comparisons, or an error; and by chance of few others."""
-    compared = lake.arrays(f"SELECT hash({request}) AS hash FROM comparison")["hash"]  # noqa: S608 - a column
-    errored = lake.arrays(f"SELECT DISTINCT hash({request}) AS hash FROM error")["hash"]  # noqa: S608 - the same
-    return np.union1d(repeats(compared), errored)
+def _in_scope(scope: Scope, of: str, time: str) -> str:
+    """What a row must meet. Only what is asked for: a condition on each of ten million rows takes its time."""
+    conditions = [f"shadow = getvariable('{of}shadow')", f"run = getvariable('{of}run')"]
+    if scope.start is not None:
+        conditions.append(f"{time} >= getvariable('start')")
+    if scope.end is not None:
+        conditions.append(f"{time} < getvariable('end')")
+    if scope.where is not None:
+        conditions.append(f"({scope.where}\n)")
+    return " AND ".join(conditions)
+
+
+def _suspects(lake: OpenLake, request: str) -> tuple[str, NDArray[np.uint64]]:
+    """Hashes of the requests that have several comparisons, or an error; and by chance of few others.
+
+    They are hashes of the request_id alone where each comparison has one; else of what stands for it, too.
+    """
+    hashes = f"SELECT hash({request}) AS hash FROM"
+    compared = lake.arrays(f"{hashes} comparison")["hash"]
+    twice = repeats(compared)
+    [(null, empty)] = lake.rows("SELECT hash(NULL::VARCHAR), hash('')")
+    if request == "request_id" and any((compared == np.uint64(each)).any() for each in (null, empty)):
+        return _suspects(lake, "request")
+    errored = lake.arrays(f"{hashes} error")["hash"]
+    return request, np.union1d(twice, errored)
 
 
 def repeats(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The hashes that are there more than once.
 
-    By their upper halves first, which sort in half the time; those that meet are then looked at whole.
+    By their upper halves first, which sort in half the time, and in two threads; those that meet are then
+    looked at whole.
     """
-    halves = np.sort((hashes >> np.uint64(32)).astype(np.uint32))
-    twice = halves[1:][halves[1:] == halves[:-1]]
+    halves = (hashes >> np.uint64(32)).astype(np.uint32)
+    is_upper = halves >= _MIDDLE
     is_marked = np.zeros(1 << 24, bool)
-    is_marked[twice >> np.uint32(8)] = True
-    values, counts = np.unique(
-        hashes[is_marked[(hashes >> np.uint64(40)).astype(np.uint32)]], return_counts=True
-    )
+    with ThreadPoolExecutor(2) as pool:
+        for twice in pool.map(lambda part: _met(halves[part]), (is_upper, ~is_upper)):
+            is_marked[twice >> np.uint32(8)] = True
+    marked = hashes[is_marked[halves >> np.uint32(8)]]
+    values, counts = np.unique(marked, return_counts=True)
     return values[counts > 1]
+
+
+def _met(halves: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    halves.sort()
+    return halves[1:][halves[1:] == halves[:-1]]

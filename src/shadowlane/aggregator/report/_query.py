@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shadowlane.aggregator.report._report import VersionPair
+from shadowlane.aggregator.report._strata import Strata, summed
 from shadowlane.aggregator.report.figures import (
     Disagreement,
     Duplicates,
@@ -24,16 +25,6 @@ _ERROR_TYPES = 10
 
 #: Where the latency curve is read off; the report's percentiles are among these.
 _LEVELS = (0.0, 0.01, *(step / 20 for step in range(1, 20)), 0.975, 0.99, 0.995, 0.999, 1.0)
-
-_TOTALS = """
-SELECT count(*) FILTER (was_compared), count(*) FILTER (agreement), count(*) FILTER (agreement IS NULL),
-  count(*) FILTER (NOT was_compared),
-  epoch_us(min(event_time)), epoch_us(max(event_time))
-FROM (
-  SELECT event_time, true AS was_compared, agreement FROM compared
-  UNION ALL SELECT event_time, false, false FROM errored
-)
-"""
 
 _LATENCIES = """
 SELECT latency_basis, count(*),
@@ -63,37 +54,42 @@ SELECT
   (SELECT count(*) FROM error WHERE seat = 1) - (SELECT count(*) FROM unanswered)
 """
 
-_VERSIONS = """
-SELECT model_version, shadow_version, count(*) FROM compared
-GROUP BY ALL ORDER BY count(*) DESC, model_version, shadow_version
-"""
-
-_COMPARATORS = """
-SELECT comparator FROM compared WHERE comparator IS NOT NULL AND agreement IS NOT NULL
-GROUP BY ALL ORDER BY count(*) DESC, comparator
-"""
-
 # Between different labels the difference of the confidences says nothing (two sure models that
 # contradict each other have none), so those rank by how sure the two are together.
 # A difference that is no number is the largest of all; one that was never a number comes last.
-_LARGEST = """
-SELECT request, epoch_us(event_time),
-  primary_score, primary_label, primary_vector[:8], primary_ranking[:8],
-  shadow_score, shadow_label, shadow_vector[:8], shadow_ranking[:8],
-  CASE WHEN NOT is_flip THEN difference END
+_FURTHEST = """
+CREATE TEMP TABLE furthest AS
+SELECT event_time, filename, file_row_number
 FROM (SELECT *, primary_label IS DISTINCT FROM shadow_label AS is_flip FROM compared WHERE NOT agreement)
 ORDER BY is_flip DESC,
   CASE WHEN is_flip THEN coalesce(primary_score, 0) + coalesce(shadow_score, 0) ELSE abs(difference) END
     DESC NULLS LAST,
-  event_time, request
+  event_time, landed_partition, landed_offset, filename, file_row_number
 LIMIT 10
 """
 
+# What is wide is read of these rows alone: files are in the order of time, so of few groups of rows.
+_LARGEST = """
+SELECT request, epoch_us(compared.event_time),
+  primary_score, primary_label, primary_vector[:8], primary_ranking[:8],
+  shadow_score, shadow_label, shadow_vector[:8], shadow_ranking[:8],
+  CASE WHEN primary_label IS NOT DISTINCT FROM shadow_label THEN difference END
+FROM compared JOIN furthest USING (filename, file_row_number)
+ORDER BY furthest.rowid
+"""
 
-def totals(lake: OpenLake) -> tuple[int, int, int, int, datetime | None, datetime | None]:
+
+def totals(found: Strata) -> tuple[int, int, int, int, datetime | None, datetime | None]:
     """Compared requests, agreements, ignored ones, errored requests, first and last event time."""
-    [(compared, agreements, ignored, errored, first, last)] = lake.rows(_TOTALS)
-    return compared, agreements, ignored, errored, _moment(first), _moment(last)
+    first, last = found.moments_us or (None, None)
+    return (
+        found.count(),
+        found.count(lambda each: each.agreement is True),
+        found.count(lambda each: each.agreement is None),
+        sum(each.requests for each in found.errored),
+        _moment(first),
+        _moment(last),
+    )
 
 
 def latencies(lake: OpenLake) -> tuple[LatencyBasis, ...]:
@@ -164,21 +160,24 @@ def duplicates(lake: OpenLake) -> Duplicates:
     )
 
 
-def versions(lake: OpenLake) -> tuple[VersionPair, ...]:
+def versions(found: Strata) -> tuple[VersionPair, ...]:
     """Which versions were compared."""
+    pairs = summed(found, lambda each: (each.model_version, each.shadow_version))
     return tuple(
         VersionPair(model_version=model, shadow_version=shadow, compared=compared)
-        for model, shadow, compared in lake.rows(_VERSIONS)
+        for (model, shadow), compared in pairs.items()
     )
 
 
-def comparators(lake: OpenLake) -> tuple[str, ...]:
+def comparators(found: Strata) -> tuple[str, ...]:
     """Which rules decided on agreement, the most used first."""
-    return tuple(name for (name,) in lake.rows(_COMPARATORS))
+    judged = Strata(tuple(each for each in found.compared if each.agreement is not None), ())
+    return tuple(name for name in summed(judged, lambda each: each.comparator) if name)
 
 
 def largest_disagreements(lake: OpenLake) -> tuple[Disagreement, ...]:
     """The ten requests on which the two are furthest apart, in the order that `DISAGREEMENT_ORDER` tells."""
+    lake.rows(_FURTHEST)
     return tuple(
         Disagreement(
             request_id=request,

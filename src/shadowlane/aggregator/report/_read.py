@@ -10,6 +10,7 @@ from shadowlane.aggregator.report._ledger import ledger, load_counts
 from shadowlane.aggregator.report._load import load
 from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report._scope import Scope
+from shadowlane.aggregator.report._strata import strata
 from shadowlane.aggregator.statistics import rate
 from shadowlane.lake import COMPARISONS, ERRORS, LEDGER, Lake, OpenLake, read_lake
 
@@ -34,7 +35,8 @@ def _report(tables: OpenLake, scope: Scope, by: Sequence[str]) -> Report:
     load_counts(tables, scope)
     for place, name in enumerate(by):
         _segments.check(tables, name, place)
-    compared, agreements, ignored, errored, first, last = _query.totals(tables)
+    counted = strata(tables)
+    compared, agreements, ignored, errored, first, last = _query.totals(counted)
     is_empty = compared + errored == 0
     return Report(
         scope=scope,
@@ -55,8 +57,8 @@ def _report(tables: OpenLake, scope: Scope, by: Sequence[str]) -> Report:
         segments=tuple(_segments.segment(tables, name, place) for place, name in enumerate(by)),
         ledger=ledger(tables, scope),
         duplicates=_query.duplicates(tables),
-        versions=_query.versions(tables),
-        comparators=_query.comparators(tables),
+        versions=_query.versions(counted),
+        comparators=_query.comparators(counted),
         largest_disagreements=_query.largest_disagreements(tables),
         known_runs=known_runs(tables) if is_empty else (),
     )

@@ -28,6 +28,7 @@ from shadowlane.aggregator.report.figures import (
     ScoreDistribution,
     Segment,
     Standout,
+    Watch,
 )
 
 
@@ -87,6 +88,7 @@ class Report:
     freshness: Freshness | None = None
     resources: Resources | None = None
     coverage: Coverage | None = None
+    watch: Watch | None = None  # only where a gate's policy names a confidence
 
     @property
     def requests(self) -> int:
