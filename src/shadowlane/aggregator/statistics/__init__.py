@@ -4,6 +4,7 @@ from shadowlane.aggregator.statistics._beta import beta_quantile, betainc
 from shadowlane.aggregator.statistics._bins import BINS, QUANTILE_METHOD, bin_edges
 from shadowlane.aggregator.statistics._calibration import brier, calibration
 from shadowlane.aggregator.statistics._clusters import (
+    clustered_n_needed,
     clustered_rate_interval,
     clustered_sequence,
     design_effect,
@@ -18,6 +19,7 @@ from shadowlane.aggregator.statistics._distances import (
 )
 from shadowlane.aggregator.statistics._means import mean_interval
 from shadowlane.aggregator.statistics._multiplicity import benjamini_hochberg, holm
+from shadowlane.aggregator.statistics._normal import deviations, normal_quantile
 from shadowlane.aggregator.statistics._order import quantile_ranks, quantile_sequence_ranks
 from shadowlane.aggregator.statistics._rates import (
     clopper_pearson,
@@ -29,6 +31,7 @@ from shadowlane.aggregator.statistics._rates import (
 from shadowlane.aggregator.statistics._sequences import (
     beta_binomial_sequence,
     bounded_mean_sequence,
+    log_evidence,
     samples_to_settle,
     sequence_n_needed,
 )
@@ -49,17 +52,21 @@ __all__ = [
     "brier",
     "calibration",
     "clopper_pearson",
+    "clustered_n_needed",
     "clustered_rate_interval",
     "clustered_sequence",
     "design_effect",
+    "deviations",
     "holm",
     "jensen_shannon",
     "jensen_shannon_bias_bits",
     "jensen_shannon_bits",
     "kolmogorov_smirnov",
+    "log_evidence",
     "mcnemar_p",
     "mean_interval",
     "newcombe_difference",
+    "normal_quantile",
     "paired_difference",
     "permutation_p",
     "psi",

@@ -1,7 +1,13 @@
-"""Rates of requests that come in clusters: a user's requests are more alike than two users' are."""
+"""Rates of requests that come in clusters: a user's requests are more alike than two users' are.
+
+Both intervals count requests as so many fewer, by the design effect. Two things are done because the design
+effect itself is an estimate: it starts from the worst case, so that a handful of events cannot make out that
+there is no clustering, and the interval is widened as Student's is where few users stand for all.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,65 +15,105 @@ from numpy.typing import NDArray
 
 from shadowlane.aggregator.statistics._normal import deviations, student_deviations
 from shadowlane.aggregator.statistics._rates import score_interval
-from shadowlane.aggregator.statistics._sequences import beta_binomial_sequence
+from shadowlane.aggregator.statistics._sequences import beta_binomial_sequence, samples_to_settle
 
 Counts = Sequence[float] | NDArray[np.float64] | NDArray[np.int64]
+_Array = NDArray[np.float64]
 
 
 def design_effect(parts: Counts, wholes: Counts) -> float | None:
-    """By how much clusters multiply the variance of the rate; the requests are worth that much fewer.
+    """By how much clusters multiply the variance of the rate: so many times fewer are the requests worth.
 
     None where it cannot be said: fewer than two clusters, or a rate of 0 or 1.
     """
     part, whole = _clusters(parts, wholes)
-    n, p = whole.sum(), part.sum() / max(whole.sum(), 1)
+    n, p = float(whole.sum()), _rate(part, whole)
     if len(whole) < 2 or not 0 < p < 1:  # noqa: PLR2004 - one cluster shows nothing of others
         return None
-    return float(_squares(part, whole) / (n * p * (1 - p)))
+    return _squares(part, whole) / (n * p * (1 - p))
 
 
-def _clusters(parts: Counts, wholes: Counts) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def clustered_rate_interval(parts: Counts, wholes: Counts, level: float) -> tuple[float, float]:
+    """Where the rate of requests lies, from each cluster's counts, for one look: Wilson's, widened."""
+    part, whole = _clusters(parts, wholes)
+    student = student_deviations(level, _alike_clusters(whole) - 1)
+    if math.isinf(student):
+        return 0.0, 1.0
+    effect = _cautious_effect(part, whole)
+    return score_interval(float(part.sum()) / effect, float(whole.sum()) / effect, student)
+
+
+def clustered_sequence(parts: Counts, wholes: Counts, level: float) -> tuple[float, float]:
+    """Where the rate of requests lies when they cluster by user, however often one looks.
+
+    The beta-binomial sequence of the counts that are left by the design effect, and nowhere narrower than
+    that of all counts. Guaranteed is what the plain one guarantees: where each user has one request, or
+    users' requests are no more alike than strangers', it leaves the rate out in at most `1 - level` of all
+    streams, at any number of looks. Approximate is the rest, since the design effect is estimated from the
+    same data. In simulations of 20 looks at a level of 0.95 it left the rate out in at most 5 % of streams
+    for 20 to 1,000 users, with 50 requests each or very unequal (log-normal, sigma 1.5), rates from 0.002 to
+    0.5 and a correlation within users of 0.1, whether users come one after another or all keep coming. With
+    a correlation of 0.5 and very unequal users it reached 9 %. Users are taken to be a sample of the users
+    that the verdict is for.
+    """
+    part, whole = _clusters(parts, wholes)
+    effect = _sequence_effect(part, whole, level)
+    if math.isinf(effect):
+        return 0.0, 1.0
+    n, events = float(whole.sum()), float(part.sum())
+    plain = beta_binomial_sequence(events, n, level)
+    wide = beta_binomial_sequence(events / effect, n / effect, level)
+    return min(plain[0], wide[0]), max(plain[1], wide[1])
+
+
+def clustered_n_needed(parts: Counts, wholes: Counts, bound: float, level: float) -> int | None:
+    """How many more requests, of users like these, would settle on which side of the bound the rate is.
+
+    As `sequence_n_needed`; None also where too few users are known to say how alike their requests are.
+    """
+    part, whole = _clusters(parts, wholes)
+    effect = _sequence_effect(part, whole, level)
+    if math.isinf(effect) or (needed := samples_to_settle(_rate(part, whole), bound, level)) is None:
+        return None
+    return max(0, math.ceil(needed * effect) - int(whole.sum()))
+
+
+def _clusters(parts: Counts, wholes: Counts) -> tuple[_Array, _Array]:
     part, whole = np.asarray(parts, np.float64), np.asarray(wholes, np.float64)
     if not np.all((part >= 0) & (part <= whole)):
         raise ValueError("a cluster's part lies between 0 and its whole: look at the order of the arguments")
     return part[whole > 0], whole[whole > 0]
 
 
-def _squares(part: NDArray[np.float64], whole: NDArray[np.float64]) -> float:
+def _rate(part: _Array, whole: _Array) -> float:
+    return float(part.sum()) / max(float(whole.sum()), 1.0)
+
+
+def _squares(part: _Array, whole: _Array) -> float:
     """The sum over the clusters of how far each is from what the rate leads one to expect, squared."""
     clusters = len(whole)
-    return float(np.sum((part - whole * (part.sum() / whole.sum())) ** 2)) * clusters / (clusters - 1)
+    return float(np.sum((part - whole * _rate(part, whole)) ** 2)) * clusters / (clusters - 1)
 
 
-def _cautious_effect(part: NDArray[np.float64], whole: NDArray[np.float64]) -> float:
+def _cautious_effect(part: _Array, whole: _Array) -> float:
     """The design effect, which a handful of events cannot make out to be small.
 
     It starts where all requests of a user are alike, and the data have as much say as they have events.
     """
-    n, p = whole.sum(), part.sum() / whole.sum()
-    all_alike = float(np.sum(whole * whole) / n)
+    n, p = float(whole.sum()), _rate(part, whole)
+    all_alike = float(np.sum(whole * whole)) / n
     events = n * p * (1 - p)
-    return float(max(1.0, (_squares(part, whole) + all_alike) / (events + 1)))
+    return max(1.0, (_squares(part, whole) + all_alike) / (events + 1))
 
 
-def clustered_rate_interval(parts: Counts, wholes: Counts, level: float) -> tuple[float, float]:
-    """Where the rate of requests lies, from each cluster's counts, for one look."""
-    part, whole = _clusters(parts, wholes)
-    if len(whole) < 2:  # noqa: PLR2004 - one cluster shows nothing of others
-        return 0.0, 1.0
-    effect = _cautious_effect(part, whole)
-    return score_interval(
-        part.sum() / effect, whole.sum() / effect, student_deviations(level, len(whole) - 1)
-    )
+def _sequence_effect(part: _Array, whole: _Array, level: float) -> float:
+    """The cautious design effect, times how much wider Student's interval is for so few clusters."""
+    student = student_deviations(level, _alike_clusters(whole) - 1)
+    if math.isinf(student):
+        return math.inf
+    return _cautious_effect(part, whole) * (student / deviations(level)) ** 2
 
 
-def clustered_sequence(parts: Counts, wholes: Counts, level: float) -> tuple[float, float]:
-    """Where the rate of requests lies when they cluster by user, however often one looks."""
-    part, whole = _clusters(parts, wholes)
-    if len(whole) < 2:  # noqa: PLR2004 - one cluster shows nothing of others
-        return 0.0, 1.0
-    few = (student_deviations(level, len(whole) - 1) / deviations(level)) ** 2
-    effect = _cautious_effect(part, whole) * few
-    plain = beta_binomial_sequence(part.sum(), whole.sum(), level)
-    wide = beta_binomial_sequence(part.sum() / effect, whole.sum() / effect, level)
-    return min(plain[0], wide[0]), max(plain[1], wide[1])
+def _alike_clusters(whole: _Array) -> float:
+    """How many clusters of one size would say as much: one user with most of the requests hides the rest."""
+    return float(whole.sum()) ** 2 / float(np.sum(whole * whole)) if len(whole) else 0.0

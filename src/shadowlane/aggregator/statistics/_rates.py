@@ -42,7 +42,7 @@ def _lower_score(part: float, whole: float, z: float) -> float:
     # The smaller root, as the product of both over the larger: no digits are lost to a difference.
     middle, square = part + z * z / 2, z * z
     larger = middle + z * math.sqrt(part * (whole - part) / whole + square / 4)
-    return part * part / (whole * larger)
+    return part / whole * part / larger
 
 
 def clopper_pearson(part: int, whole: int, level: float) -> tuple[float, float]:
@@ -89,7 +89,7 @@ def _lower_paired(gained: int, lost: int, whole: int, z: float) -> float:
     low, high = -1.0, (gained - lost) / whole
     while low < (middle := (low + high) / 2) < high:
         low, high = (low, middle) if _score(middle, gained, lost, whole) <= z else (middle, high)
-    return high if high > -1 else -1.0
+    return low
 
 
 def _score(difference: float, gained: int, lost: int, whole: int) -> float:

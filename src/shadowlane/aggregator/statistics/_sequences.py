@@ -91,7 +91,7 @@ def bounded_mean_sequence(values: Sequence[float] | NDArray[np.float64], level: 
     """Where the mean of values in [0, 1] lies, valid at every look at once, whatever their distribution.
 
     By betting (Waudby-Smith and Ramdas 2024): a mean is excluded once a gambler who bets that it is wrong has
-    multiplied his money by `1 / (1 - level)` at any moment. The values must be in the order in which they
+    multiplied his money by `1 / (1 - level)`. The values must be in the order in which they
     came, and each must have that mean given those before it: users in order of their first request, say.
     """
     x = np.asarray(values, np.float64)
@@ -101,7 +101,8 @@ def bounded_mean_sequence(values: Sequence[float] | NDArray[np.float64], level: 
         return 0.0, 1.0
     wealth = math.log(2) - math.log(outside(level))  # half of the money is on each side
     bets = _bets(x, wealth)
-    return _lower_mean(x, bets, wealth), 1 - _lower_mean(1 - x, bets, wealth)
+    mean = float(x.mean())  # part of it in any case: if values drift, both sides could be ruled out
+    return min(_lower_mean(x, bets, wealth), mean), max(1 - _lower_mean(1 - x, bets, wealth), mean)
 
 
 def _bets(x: NDArray[np.float64], wealth: float) -> NDArray[np.float64]:
@@ -119,6 +120,6 @@ def _lower_mean(x: NDArray[np.float64], bets: NDArray[np.float64], wealth: float
     low, high = 0.0, 1.0
     while high - low > 1e-9:  # noqa: PLR2004 - finer than any mean is known
         middle = (low + high) / 2
-        gains = np.cumsum(np.log1p(np.minimum(bets, 0.5 / middle) * (x - middle)))
-        low, high = (middle, high) if gains.max() >= wealth else (low, middle)
+        gained = float(np.sum(np.log1p(np.minimum(bets, 0.5 / middle) * (x - middle))))
+        low, high = (middle, high) if gained >= wealth else (low, middle)
     return low

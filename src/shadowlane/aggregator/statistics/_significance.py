@@ -50,7 +50,7 @@ def two_proportion_p(part1: int, whole1: int, part2: int, whole2: int) -> float:
     part, whole = part1 + part2, whole1 + whole2
     if part in {0, whole} or not (whole1 and whole2):
         return 1.0
-    if min(whole1, whole2) * min(part, whole - part) < _ENOUGH * whole:
+    if min(whole1, whole2) / whole * min(part, whole - part) < _ENOUGH:
         return _fisher_p(part1, whole1, part, whole)
     pooled = part / whole
     deviation = math.sqrt(pooled * (1 - pooled) * (1 / whole1 + 1 / whole2))
