@@ -161,7 +161,7 @@ def test_the_terminal_page_obeys_no_value(hostile: Report) -> None:
 def test_the_terminal_says_the_verdict(small: Report) -> None:
     """The verdict and each check stand at the top."""
     text = printed(small, verdict(small))
-    assert text.index("INCONCLUSIVE") < text.index("sufficient_traffic") < text.index("Agreement")
+    assert text.index("INCONCLUSIVE") < text.index("sufficient_traffic") < text.index("Totals")
 
 
 def test_the_gate_alone_says_what_must_be_known() -> None:

@@ -41,9 +41,9 @@ def report_to_json(report: Report) -> str:
             "software_version": __version__,
             "requests": report.requests,
             "disagreements": report.disagreements,
-            "distribution": _plain({"of": report.distribution_of, "distance": report.distance}),
+            "distribution": plain({"of": report.distribution_of, "distance": report.distance}),
             "latency_method": QUANTILE_METHOD,
-            **_plain(report),
+            **plain(report),
             "notes": [*notes(report)],
         }
     )
@@ -55,7 +55,7 @@ def gate_to_json(result: GateResult) -> str:
         {
             "schema": "shadowlane.gate/1",
             "promote": result.promote,
-            **_plain(result),
+            **plain(result),
             "reason": result.reason,
             "exit_code": result.exit_code,
             "policy_digest": result.policy.digest,
@@ -68,15 +68,16 @@ def _dump(value: Mapping[str, Any]) -> str:
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value as JSON has it: times as text, figures rounded, none of them NaN."""
     if isinstance(value, Prediction):
         return _prediction(value)
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, date):

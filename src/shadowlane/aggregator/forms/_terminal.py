@@ -10,12 +10,11 @@ from collections.abc import Iterable, Sequence
 
 from shadowlane.aggregator._error_groups import ErrorGroup
 from shadowlane.aggregator.forms._errors import by_run
+from shadowlane.aggregator.forms.content import Section, sections
 from shadowlane.aggregator.gate._gate import GateResult
-from shadowlane.aggregator.report import _values
-from shadowlane.aggregator.report._notes import notes
 from shadowlane.aggregator.report._report import Report
-from shadowlane.aggregator.report.figures import Ledger
 from shadowlane.errors import MissingExtraError
+from shadowlane.visible import visible
 
 try:
     from rich.console import Console, Group, RenderableType
@@ -24,12 +23,14 @@ try:
     from rich.table import Table
     from rich.text import Text
 
+    from shadowlane.aggregator.forms import _terminal_bars as _bars
     from shadowlane.aggregator.forms import _terminal_tables as _tables
 except ImportError as error:  # pragma: no cover - the base install is tested in an environment of its own
     raise MissingExtraError("cli", "The terminal page") from error
 
 WIDTH = 100
 
+_SENTENCE = 1_000
 _VERDICTS = {
     "promote": ("PROMOTE", "green"),
     "hold": ("HOLD", "red"),
@@ -37,29 +38,42 @@ _VERDICTS = {
     "no_data": ("NO DATA", "yellow"),
 }
 _MARKS = {True: ("pass", "green"), False: ("FAIL", "bold red"), None: ("unknown", "yellow")}
+_PICTURES = {"predictions": _bars.scores, "agreement": _bars.over_time}
 
 
 def print_report(report: Report, console: Console, gate: GateResult | None = None) -> None:
-    """Print the report, with the verdict at its top where there is one."""
-    title = Text.assemble(
+    """Print the report, with what stands out and the verdict at its top where there is one."""
+    _print(Group(*_page(report, console, gate)), console)
+
+
+def _page(report: Report, console: Console, gate: GateResult | None) -> Iterable[RenderableType]:
+    width, blocks = _width(console), _bars.blocks_of(console.encoding)
+    yield Text.assemble(
         ("shadowlane report  ", "dim"),
-        (report.scope.model, "bold cyan"), "  →  ", (report.scope.shadow, "bold magenta"),
-        (f"   run {report.scope.run}", "dim"),
+        (visible(report.scope.model), "bold cyan"), "  →  ", (visible(report.scope.shadow), "bold magenta"),
+        (f"   run {visible(report.scope.run)}", "dim"),
     )  # fmt: skip
-    parts: list[RenderableType] = [title, Text()]
-    if gate:
-        parts += [_verdict(gate), Text()]
-    parts += [
-        _totals(report),
-        *_tables.latencies(report),
-        *_tables.scores(report, console.encoding),
-        *_tables.labels(report),
-        *_tables.errors(report),
-    ]
-    parts += [_tables.segment(segment) for segment in report.segments]
-    parts += _tables.disagreements(report, _width(console))
-    parts += _notes(notes(report))
-    _print(Group(*parts), console)
+    for section in sections(report):
+        if section.key == "totals" and gate:
+            yield Text()
+            yield _verdict(gate)
+        yield Text()
+        yield from _section(section, width)
+        if section.key in _PICTURES:
+            yield Text()
+            yield from _PICTURES[section.key](report, blocks)
+
+
+def _section(section: Section, width: int) -> Iterable[RenderableType]:
+    heading = Text(section.title, "bold underline")
+    yield heading
+    bullet = "• " if section.key == "notes" else ""
+    for sentence in section.lead:
+        yield Padding(Text(f"{bullet}{sentence}", "" if bullet else "dim"), (0, 1))
+    for place, table in enumerate(each for each in section.tables if not each.behind):
+        if place or (table.title and section.lead):
+            yield Text()
+        yield from _tables.fitted(table, width)
 
 
 def print_gate(result: GateResult, console: Console) -> None:
@@ -95,45 +109,13 @@ def _verdict(gate: GateResult) -> RenderableType:
     word, colour = _VERDICTS[gate.verdict]
     table = Table(box=None, show_header=False, padding=(0, 1), expand=True)
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", max_width=40)
     table.add_column(ratio=1)
     for check in gate.checks:
-        table.add_row(Text(*_MARKS[check.passed]), Text(check.name, "bold"), Text(check.why))
-    reason = Text(gate.reason + "\n", style="bold")
+        name, why = visible(check.name), visible(check.why, _SENTENCE)
+        table.add_row(Text(*_MARKS[check.passed]), Text(name, "bold"), Text(why))
+    reason = Text(f"{visible(gate.reason, _SENTENCE)}\n", style="bold")
     return Panel(Group(reason, table), title=Text(f" {word} ", f"bold reverse {colour}"), border_style=colour)
-
-
-def _totals(report: Report) -> RenderableType:
-    table = _tables.new_table(None, ("", "left"), ("", "left"), header=False)
-    lines = [
-        ("Requests", f"{report.requests:,}  =  {report.compared:,} compared + {report.errored:,} errored"),
-        ("Window seen", f"{_values.moment(report.first_request)}  to  {_values.moment(report.last_request)}"),
-        ("Agreement", f"{_values.percent(report.agreement_rate)}   {report.disagreements:,} disagreements"),
-        ("Error rate", _values.percent(report.error_rate)),
-    ]
-    if report.undecodable:
-        lines.append(("Not readable", _values.unreadable(report.undecodable)))
-    if report.ledger:
-        ledger = report.ledger
-        lines.append(("Observed", f"{ledger.observed:,} = {_seen(ledger)}"))
-        lines.append(
-            ("Delivered", f"{ledger.delivered:,}, of which {_values.count(ledger.unexplained)} unexplained")
-        )
-    versions = (
-        f"{name} {'absent' if at is None else f'@{at}'}" for name, at in report.table_versions.items()
-    )
-    lines.append(("Tables", ", ".join(versions)))
-    for name, text in lines:
-        table.add_row(Text(name, "bold"), Text(text))
-    return table
-
-
-def _seen(ledger: Ledger) -> str:
-    given_up = sum(ledger.dropped.values())
-    return (
-        f"{ledger.published:,} published + {ledger.sampled_out:,} sampled out + {given_up:,} dropped"
-        f" + {ledger.primary_failed:,} primary failed"
-    )
 
 
 def _notes(remarks: Sequence[str]) -> Iterable[RenderableType]:
@@ -141,4 +123,4 @@ def _notes(remarks: Sequence[str]) -> Iterable[RenderableType]:
         yield Text()
         yield Text("To know", "bold")
         for remark in remarks:
-            yield Padding(Text(f"• {remark}"), (0, 1))
+            yield Padding(Text(f"• {visible(remark, _SENTENCE)}"), (0, 1))

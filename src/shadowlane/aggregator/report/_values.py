@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from datetime import datetime
 
+from shadowlane.aggregator.report.figures import Interval
 from shadowlane.schemas import Prediction
 from shadowlane.visible import visible
 
@@ -15,6 +16,7 @@ _WHOLE = 100.0
 _HALF = 0.5
 _SMALL = 10.0
 _TINIEST = 1e-9
+_SMALLEST_P = 0.0001
 
 
 def count(value: int | None) -> str:
@@ -41,6 +43,62 @@ def percent(value: float | None, decimals: int = 2) -> str:
         if (value == 1 or float(text) != _WHOLE) and (value == 0 or float(text) != 0):
             return f"{text} %"
     return "under 100 %" if value > _HALF else "over 0 %"
+
+
+def points(value: float | None, decimals: int = 2) -> str:
+    """A difference of two rates as +1.20 points; one that is not none is never written as 0."""
+    if value is None:
+        return NOTHING
+    for places in range(decimals, _MOST_DECIMALS + 1):
+        text = f"{value * 100:+.{places}f}"
+        if value == 0 or float(text) != 0:
+            return f"{text} points"
+    return "over 0 points" if value > 0 else "under 0 points"
+
+
+def p_value(value: float | None) -> str:
+    """0.0312; the smallest only as smaller than any that matters."""
+    if value is None:
+        return NOTHING
+    return "<0.0001" if value < _SMALLEST_P else f"{value:.4f}"
+
+
+def signed(value: float | None) -> str:
+    """A difference of any size, in four digits and with its sign."""
+    return NOTHING if value is None else f"{value:+,.4g}"
+
+
+def signed_milliseconds(value: float | None) -> str:
+    """+5.10 ms."""
+    return NOTHING if value is None else ("-" if value < 0 else "+") + milliseconds(abs(value))
+
+
+def between(interval: Interval | None, write: Callable[..., str]) -> str:
+    """Both ends of an interval: 94.69 to 95.29 %."""
+    if interval is None:
+        return NOTHING
+    low, high = write(interval.low), write(interval.high)
+    unit = high.partition(" ")[2]
+    return f"{low.removesuffix(f' {unit}')} to {high}"
+
+
+def lag(milliseconds: float | None) -> str:
+    """A length of time that may be days: 850 ms, 12.4 s, 2.0 h."""
+    if milliseconds is None:
+        return NOTHING
+    units = ((86_400_000, "days"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
+    for size, name in units:
+        if abs(milliseconds) >= size:
+            return f"{milliseconds / size:,.1f} {name}"
+    return f"{milliseconds:,.0f} ms"
+
+
+def seconds(value: int) -> str:
+    """A length of time in the largest unit that it is a whole number of: 1 hour, 90 minutes."""
+    for unit, name in ((604_800, "week"), (86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if value and value % unit == 0:
+            return many(value // unit, name)
+    return many(value, "second")
 
 
 def milliseconds(value: float | None, decimals: int = 1) -> str:

@@ -1,0 +1,81 @@
+"""What the page was made from: tables and versions, what must be known, and by which formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from shadowlane.aggregator.forms.content._parts import Column, Section, table
+from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._notes import notes
+from shadowlane.aggregator.report._report import Report
+from shadowlane.aggregator.report.figures import Interval
+from shadowlane.aggregator.statistics import QUANTILE_METHOD
+from shadowlane.visible import visible
+
+_SENTENCE = 1_000
+_MOST_PAIRS = 10
+
+
+def remarks(report: Report) -> Iterator[Section]:
+    """What a reader of the figures must know to read them right."""
+    said = notes(report)
+    if said:
+        lead = tuple(visible(note, _SENTENCE) for note in said)
+        yield Section(key="notes", title="To know", lead=lead, brief=True)
+
+
+def evidence(report: Report) -> Section:
+    """The lake's tables at their versions, the models' versions, and the window."""
+    rows = [("tables read", versions_of(report.table_versions))]
+    rows += [
+        ("compared", f"{_version(each.model_version)} → {_version(each.shadow_version)}: {each.compared:,}")
+        for each in report.versions[:_MOST_PAIRS]
+    ]
+    if report.comparators:
+        rows.append(
+            ("comparators", ", ".join(visible(each, 60) for each in report.comparators[:_MOST_PAIRS]))
+        )
+    scope = report.scope
+    start = _values.moment(scope.start) if scope.start else "from the beginning"
+    rows.append(("window asked for", f"{start} to {_values.moment(scope.end) if scope.end else 'now'}"))
+    if scope.where:
+        rows.append(("where", visible(scope.where, 400)))
+    return Section(key="evidence", title="Evidence", tables=(table(("what", Column("which", "data")), rows),))
+
+
+def _version(name: str) -> str:
+    return visible(name, 60) or "(none)"
+
+
+def versions_of(tables: Any) -> str:
+    """`comparisons @7, ledger absent`."""
+    return ", ".join(f"{visible(name)} {'absent' if at is None else f'@{at}'}" for name, at in tables.items())
+
+
+def methods(report: Report) -> Section:
+    """By which formulas, in a few sentences."""
+    said = [
+        "A request counts once.",
+        "The error rate is over all requests; agreement, latency and distributions over the compared ones.",
+        f"Percentiles are exact over the rows: {QUANTILE_METHOD}.",
+        "The distance is Jensen-Shannon's, natural logarithm, square root.",
+    ]
+    used = sorted({(f"{each.level:g}", each.method) for each in _intervals(report)})
+    if used:
+        named = ", ".join(f"{visible(method, 60)} ({float(level) * 100:g} %)" for level, method in used)
+        said.append(f"Intervals: {named}.")
+    return Section(key="methods", title="Methods", lead=tuple(said))
+
+
+def _intervals(value: Any) -> Iterator[Interval]:
+    """Every interval in the report, however deep."""
+    if isinstance(value, Interval):
+        yield value
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _intervals(item)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _intervals(getattr(value, field.name))

@@ -1,0 +1,124 @@
+"""The figures by segment, and the groups that stand out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shadowlane.aggregator.forms.content._parts import Cell, Column, Section, Table, right, table
+from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._report import Report
+from shadowlane.aggregator.report.figures import Rate, Segment, SegmentGroup, Standout
+from shadowlane.visible import visible
+
+_NONE = "(none)"
+_LONGEST = 60
+
+
+def segments(report: Report) -> Iterator[Section]:
+    """Every segment that was asked for; what stands out in any of them first."""
+    if report.standouts:
+        yield Section(
+            key="standouts",
+            title="Groups that stand out",
+            lead=("Worse than the whole lets one think; the p-values are corrected for all that was tried.",),
+            tables=(_standouts(report.standouts),),
+            brief=True,
+        )
+    for place, segment in enumerate(report.segments):
+        yield Section(
+            key=f"segment-{place + 1}",
+            title=f"By {visible(segment.name, _LONGEST)}",
+            lead=("The worst first; rates of small groups say little.",),
+            tables=tuple(_tables(segment)),
+        )
+
+
+def group_name(group: SegmentGroup, segment: Segment) -> str:
+    """What a group is called: its value, that it has none, or that it is the rest."""
+    if group is segment.other:
+        return "(all others)"
+    return visible(group.value, _LONGEST) if group.value else _NONE
+
+
+def all_groups(segment: Segment) -> tuple[SegmentGroup, ...]:
+    """The groups and, last, the rest."""
+    return (*segment.groups, *([segment.other] if segment.other else []))
+
+
+def _standouts(found: tuple[Standout, ...]) -> Table:
+    return table(
+        (Column("group", "data"), "figure", *right("group", "all", "requests", "share", "p")),
+        [
+            (
+                f"{visible(each.segment, _LONGEST)} = {visible(each.value or _NONE, _LONGEST)}",
+                visible(each.figure),
+                _written(each, each.group),
+                _written(each, each.whole),
+                _values.count(each.requests),
+                _values.percent(each.share, 1),
+                _values.p_value(each.p_value),
+            )
+            for each in found
+        ],
+    )
+
+
+def _written(standout: Standout, value: float) -> str:
+    if standout.figure == "latency":
+        return _values.milliseconds(value)
+    is_difference = standout.figure == "correctness" and (standout.group < 0 or standout.whole < 0)
+    return _values.points(value) if is_difference else _values.percent(value)
+
+
+def _tables(segment: Segment) -> Iterator[Table]:
+    groups = all_groups(segment)
+    name = Column(visible(segment.name, _LONGEST), "data")
+    yield table(
+        (name, *right("requests", "agreement", "interval", "p", "errors", "error rate"), ""),
+        [
+            (
+                group_name(each, segment),
+                _values.count(each.requests),
+                _values.percent(each.agreement_rate),
+                _ends(each.agreement),
+                _values.p_value(each.agreement_p),
+                _values.count(each.errored),
+                _values.percent(each.error_rate),
+                Cell("small", "soft") if each.is_small else "",
+            )
+            for each in groups
+        ],
+    )
+    more = [(group_name(each, segment), *_more(each)) for each in groups]
+    if any(cell != _values.NOTHING for row in more for cell in row[1:]):
+        names = ("errors p", "shadow p99", "primary p99", "distance", "mean difference")
+        yield table((name, *right(*names)), more, title="Also")
+    right_ones = [(group_name(each, segment), *_truth(each)) for each in groups]
+    if any(cell != _values.NOTHING for row in right_ones for cell in row[1:]):
+        names = ("labelled", "primary right", "shadow right", "shadow's interval", "p")
+        yield table((name, *right(*names)), right_ones, title="Against labels")
+
+
+def _ends(rate: Rate | None) -> str:
+    return _values.between(rate.interval if rate else None, _values.percent)
+
+
+def _more(each: SegmentGroup) -> tuple[str, ...]:
+    return (
+        _values.p_value(each.errors_p),
+        _values.milliseconds(each.shadow_p99_ms),
+        _values.milliseconds(each.primary_p99_ms),
+        _values.distance(each.distance),
+        _values.signed(each.mean_difference),
+    )
+
+
+def _truth(each: SegmentGroup) -> tuple[str, ...]:
+    primary, shadow = each.primary_correct, each.shadow_correct
+    return (
+        _values.count(shadow.whole if shadow else None),
+        _values.percent(primary.value if primary else None),
+        _values.percent(shadow.value if shadow else None),
+        _ends(shadow),
+        _values.p_value(each.correct_p),
+    )
