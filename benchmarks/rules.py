@@ -110,7 +110,9 @@ def features(amount: np.ndarray[Any, Any]) -> pa.StructArray:
         else:
             kind = field.type
             parts.append(
-                pa.MapArray.from_arrays(nothing, pa.array([], pa.string()), pa.array([], kind.item_type), kind)
+                pa.MapArray.from_arrays(
+                    nothing, pa.array([], pa.string()), pa.array([], kind.item_type), kind
+                )
             )
     return pa.StructArray.from_arrays(parts, fields=list(FEATURES))
 

@@ -3,7 +3,7 @@
 The flow is in `_mine.py`: search, round, test, set aside, again. Pure functions of columns; no lake here.
 """
 
-from shadowlane.aggregator.rules._columns import Categories, Column, Flags, Numbers
+from shadowlane.aggregator.rules._columns import Categories, Column, Flags, Numbers, taken
 from shadowlane.aggregator.rules._mine import FoundRule, find_rules
 from shadowlane.aggregator.rules._terms import Term, holds_for, text_of
 
@@ -16,5 +16,6 @@ __all__ = [
     "Term",
     "find_rules",
     "holds_for",
+    "taken",
     "text_of",
 ]

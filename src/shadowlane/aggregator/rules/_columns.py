@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,3 +39,12 @@ class Flags:
 
 
 Column = Categories | Numbers | Flags
+
+
+def taken(column: Column, rows: NDArray[np.int64]) -> Column:
+    """The column of these rows only."""
+    if isinstance(column, Categories):
+        return replace(column, codes=column.codes[rows])
+    if isinstance(column, Flags):
+        return replace(column, values=column.values[rows])
+    return replace(column, values=column.values[rows])
