@@ -16,13 +16,28 @@ def quantile_ranks(n: int, q: float, level: float) -> tuple[int, int] | None:
     None where there are too few values to bound it on both sides: for the 99th percentile at 0.95, below 368.
     """
     tail = outside(level) / 2
-    low, high = fewest(tail, n, q) - 1, _most(tail, n, q)
+    low = fewest(tail, n, q) - 1
+    high = _first(-1, n, lambda k: at_least(k + 1, n, q) <= tail)
     return (low, high) if low >= 0 and high < n else None
 
 
-def _most(tail: float, n: int, q: float) -> int:
-    """The smallest number that is exceeded with at most this probability."""
-    return _first(-1, n, lambda k: at_least(k + 1, n, q) <= tail)
+def quantile_sequence_ranks(n: int, q: float, level: float) -> tuple[int, int] | None:
+    """The same, valid however often one looks; None where the values cannot bound it on both sides.
+
+    How many values lie below the quantile is a count of rate q, so the ranks are those counts that the
+    beta-binomial sequence does not hold against a rate of q, with a prior whose mean is q. The values must
+    not depend on each other, nor their order on them. Ties do no harm.
+    """
+    evidence = -math.log(outside(level))
+    prior = (q / min(q, 1 - q), (1 - q) / min(q, 1 - q))
+
+    def too_far(count: int) -> bool:
+        return log_evidence(count, n, q, prior) >= evidence
+
+    if not (too_far(0) and too_far(n)):
+        return None
+    expected = round(n * q)
+    return -_first(-expected, 0, lambda k: too_far(-k)), _first(expected, n, too_far) - 1
 
 
 def _first(low: int, high: int, holds: Callable[[int], bool]) -> int:
@@ -31,23 +46,3 @@ def _first(low: int, high: int, holds: Callable[[int], bool]) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if holds(middle) else (middle, high)
     return high
-
-
-def quantile_sequence_ranks(n: int, q: float, level: float) -> tuple[int, int] | None:
-    """The same, valid however often one looks; None where the values cannot bound it on both sides.
-
-    How many values lie below the quantile is a count of rate q, and the ranks are the counts that the
-    beta-binomial sequence does not exclude at q. The values must come in an order that does not depend on
-    them, and must not depend on each other. Ties do no harm.
-    """
-    evidence = -math.log(outside(level))
-    weight = 1 / min(q, 1 - q)
-    prior = (q * weight, (1 - q) * weight)
-
-    def too_far(count: int) -> bool:
-        return log_evidence(count, n, q, prior) >= evidence
-
-    middle = round(n * q)
-    if not (too_far(0) and too_far(n)):
-        return None
-    return -_first(-middle, 0, lambda k: too_far(-k)), _first(middle, n, too_far)
