@@ -20,6 +20,7 @@ from shadowlane.cli import (
     _labels,
     _lake,
     _lake_sql,
+    _plan,
     _replay,
     _sampling,
     _topics,
@@ -52,6 +53,7 @@ app.command("replay")(_replay.replay)
 app.command("aggregate")(_aggregate.aggregate)
 app.command("report")(_evidence.report)
 app.command("gate")(_evidence.gate)
+app.command("plan")(_plan.plan)
 app.add_typer(_errors.app, name="errors")
 app.add_typer(_kafka.app, name="kafka")
 _lake.app.command("sql")(_lake_sql.sql)
