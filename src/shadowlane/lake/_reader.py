@@ -82,10 +82,14 @@ class OpenLake:
         for name, value in values.items():
             self._connection.execute(f'SET VARIABLE "{name}" = $value', {"value": value})
 
-    def define(self, table: str, statement: str) -> None:
-        """Make a view that reads a table's files, `getvariable('<table>')`, each time it is asked."""
+    def hold(self, table: str) -> None:
+        """Name a table's files for views, which read them when they are asked: `getvariable('<table>')`."""
         files = [self._columns[table], *self.tables[table].files]
         self.let(**{table: [literal(file) for file in files]})
+
+    def define(self, table: str, statement: str) -> None:
+        """Make a view that reads a table's files."""
+        self.hold(table)
         self.rows(statement)
 
     def rows(self, statement: str, values: Mapping[str, Any] | None = None) -> list[tuple[Any, ...]]:

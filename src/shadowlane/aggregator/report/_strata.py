@@ -10,11 +10,17 @@ from shadowlane.lake import OpenLake
 
 Key = TypeVar("Key", bound=Hashable)
 
+# What may be null is seen to after the counting, row by row of a short list.
 _STRATA = """
 SELECT coalesce(comparator, ''), coalesce(sampling_rate, 1)::DOUBLE, latency_basis, model_version,
-  shadow_version, agreement, epoch_us(event_time) // 3600000000, count(*),
-  epoch_us(min(event_time)), epoch_us(max(event_time))
-FROM compared GROUP BY ALL ORDER BY ALL
+  shadow_version, agreement, hour, requests, first, last
+FROM (
+  SELECT comparator, sampling_rate, latency_basis, model_version, shadow_version, agreement,
+    epoch_us(event_time) // 3600000000 AS hour, count(*) AS requests,
+    epoch_us(min(event_time)) AS first, epoch_us(max(event_time)) AS last
+  FROM compared GROUP BY ALL
+)
+ORDER BY ALL
 """
 
 # Errors have no answer that could agree.
