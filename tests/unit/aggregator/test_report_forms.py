@@ -16,10 +16,11 @@ import pytest
 from rich.console import Console
 
 from shadowlane.aggregator.forms._html import report_to_html
-from shadowlane.aggregator.forms._json import gate_to_json, report_to_json
+from shadowlane.aggregator.forms._json import report_to_json
 from shadowlane.aggregator.forms._markdown import escape, gate_to_markdown, report_to_markdown
 from shadowlane.aggregator.forms._terminal import print_gate, print_report
 from shadowlane.aggregator.gate._gate import GateResult, decide
+from shadowlane.aggregator.gate._json import gate_to_json
 from shadowlane.aggregator.gate._policy import Policy
 from shadowlane.aggregator.report._read import read_report
 from shadowlane.aggregator.report._report import Report

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shadowlane
-from shadowlane.aggregator.gate._checks import Check
+from shadowlane.aggregator.gate._check import Check
 from shadowlane.aggregator.gate._gate import EXIT_CODES, GateResult, decide
 from shadowlane.aggregator.gate._policy import Policy
-from shadowlane.aggregator.report._report import LabelDistribution, Report
+from shadowlane.aggregator.report._report import Report
+from shadowlane.aggregator.report.figures import LabelDistribution
 from unit.aggregator.reports import latencies, report, scores
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

@@ -13,9 +13,9 @@ from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from typing import Any
 
-from shadowlane.aggregator.forms._json import plain
 from shadowlane.aggregator.gate._gate import GateResult
 from shadowlane.aggregator.report._notes import notes
+from shadowlane.aggregator.report._plain import plain
 from shadowlane.aggregator.report._report import Report
 from shadowlane.visible import visible
 

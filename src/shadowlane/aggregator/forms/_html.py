@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from shadowlane import __version__
 from shadowlane.aggregator.forms import _charts
-from shadowlane.aggregator.gate._checks import Check
+from shadowlane.aggregator.gate._check import Check
 from shadowlane.aggregator.gate._gate import GateResult
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._notes import notes

@@ -13,8 +13,9 @@ from typing import Any
 import jsonschema
 import pytest
 
-from shadowlane.aggregator.forms._json import gate_to_json, report_to_json
+from shadowlane.aggregator.forms._json import report_to_json
 from shadowlane.aggregator.gate._gate import GateResult, decide
+from shadowlane.aggregator.gate._json import gate_to_json
 from shadowlane.aggregator.gate._policy import Policy
 from shadowlane.aggregator.report._read import read_report
 from shadowlane.aggregator.report._report import Report

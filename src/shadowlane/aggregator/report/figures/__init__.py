@@ -61,6 +61,7 @@ from shadowlane.aggregator.report.figures._truth import (
     Outcome,
     Reweighted,
 )
+from shadowlane.aggregator.report.figures._watch import Watch
 
 __all__ = [
     "DISAGREEMENT_ORDER",
@@ -113,5 +114,6 @@ __all__ = [
     "Tail",
     "TimePoint",
     "TolerancePoint",
+    "Watch",
     "WorkerCounts",
 ]
