@@ -75,7 +75,7 @@ class CoverageGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reweighted:
-    """Both models' correctness, had the values of one segment been labelled as often as they were compared."""
+    """Both models' correctness, had each value of a segment its share of the labels."""
 
     segment: str
     primary: float
@@ -108,7 +108,7 @@ class Outcome:
     reweighted: tuple[Reweighted, ...] = ()  # by segment, the one that shifts the difference most first
     calibration_difference: float | None = None  # of the expected errors, the shadow's less the primary's
     calibration_difference_interval: Interval | None = None
-    users: int | None = None  # where requests cluster by entity_id: of how many; the intervals then go by them
+    users: int | None = None  # of how many, where requests cluster by entity_id: intervals then go by them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
