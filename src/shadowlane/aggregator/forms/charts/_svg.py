@@ -8,12 +8,17 @@ from markupsafe import Markup
 
 Point = tuple[float, float]
 
+_DOT = 3.5
 
-def picture(summary: str, parts: Iterable[Markup], width: float, height: float) -> Markup:
-    """A drawing, with what it shows in words for those who cannot see it."""
+
+def picture(
+    key: str, title: str, description: str, parts: Iterable[Markup], width: float, height: float
+) -> Markup:
+    """A drawing, with what it shows in words for those who cannot see it; `key` is its own on the page."""
     return Markup(
-        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}"><title>{}</title>{}</svg>'
-    ).format(f"{width:g}", f"{height:g}", summary, summary, Markup().join(parts))
+        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-labelledby="{}-title {}-desc">'
+        '<title id="{}-title">{}</title><desc id="{}-desc">{}</desc>{}</svg>'
+    ).format(f"{width:g}", f"{height:g}", key, key, key, title, key, description, Markup().join(parts))
 
 
 def path(points: Iterable[Point], kind: str, *, closed: bool = False) -> Markup:
@@ -29,9 +34,15 @@ def line(x1: float, y1: float, x2: float, y2: float, kind: str) -> Markup:
     )
 
 
-def dot(x: float, y: float, kind: str) -> Markup:
-    """A point of a curve."""
-    return Markup('<circle class="dot {}" cx="{}" cy="{}" r="3.5"/>').format(kind, f"{x:.1f}", f"{y:.1f}")
+def mark(x: float, y: float, kind: str, size: float = _DOT) -> Markup:
+    """A point of a curve: the shadow's are squares, all others round, so that colour is not the only sign."""
+    if "shadow" in kind.split():
+        return Markup('<rect class="mark {}" x="{}" y="{}" width="{}" height="{}"/>').format(
+            kind, f"{x - size:.1f}", f"{y - size:.1f}", f"{2 * size:g}", f"{2 * size:g}"
+        )
+    return Markup('<circle class="mark {}" cx="{}" cy="{}" r="{}"/>').format(
+        kind, f"{x:.1f}", f"{y:.1f}", f"{size:g}"
+    )
 
 
 def rectangle(x: float, y: float, width: float, height: float, kind: str) -> Markup:
