@@ -49,7 +49,13 @@ from shadowlane.aggregator.report.figures._latency import (
 )
 from shadowlane.aggregator.report.figures._rate import Interval, Rate
 from shadowlane.aggregator.report.figures._rules import Rule, Rules
-from shadowlane.aggregator.report.figures._segments import SMALL_GROUP, Segment, SegmentGroup, Standout
+from shadowlane.aggregator.report.figures._segments import (
+    SMALL_GROUP,
+    Segment,
+    SegmentGroup,
+    Standout,
+    Term,
+)
 from shadowlane.aggregator.report.figures._truth import (
     Calibration,
     CalibrationBin,
@@ -112,6 +118,7 @@ __all__ = [
     "Standout",
     "Station",
     "Tail",
+    "Term",
     "TimePoint",
     "TolerancePoint",
     "Watch",
