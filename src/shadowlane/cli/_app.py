@@ -13,9 +13,11 @@ import typer
 from shadowlane import __version__, logs
 from shadowlane.cli import (
     _aggregate,
+    _decisions,
     _demo,
     _errors,
     _evidence,
+    _gate,
     _kafka,
     _labels,
     _lake,
@@ -52,8 +54,9 @@ app.command("worker")(_worker.worker)
 app.command("replay")(_replay.replay)
 app.command("aggregate")(_aggregate.aggregate)
 app.command("report")(_evidence.report)
-app.command("gate")(_evidence.gate)
+app.command("gate")(_gate.gate)
 app.command("plan")(_plan.plan)
+app.add_typer(_decisions.app, name="decisions")
 app.add_typer(_errors.app, name="errors")
 app.add_typer(_kafka.app, name="kafka")
 _lake.app.command("sql")(_lake_sql.sql)

@@ -1,4 +1,4 @@
-"""`shadowlane report` and `shadowlane gate`: the figures, and the verdict that they allow."""
+"""`shadowlane report`: the figures, and the verdict that they allow."""
 
 from __future__ import annotations
 
@@ -80,40 +80,6 @@ def report(
     """
     figures = _read(settings(lake=lake, config=config).lake, model, shadow, run, start, end, by)
     _show(figures, _decide(figures, policy), form, output)
-
-
-def gate(
-    *,
-    model: Model,
-    shadow: Shadow,
-    run: Run = "live",
-    start: Start = None,
-    end: End = None,
-    policy: PolicyFile = None,
-    form: Annotated[Format, typer.Option("--format", help="How it is printed (not html).")] = Format.table,
-    lake: Lake = None,
-    config: Config = None,
-) -> None:
-    """Say whether the shadow may be promoted, and why.
-
-    Exit code: 0 promote, 1 hold, 3 inconclusive, 4 no data, 2 wrong usage, 5 damaged data.
-
-    Example: shadowlane gate --model fraud --shadow boosting-2 --policy policy.toml --format json
-    """
-    from shadowlane import aggregator  # noqa: PLC0415 - an extra brings it
-    from shadowlane.aggregator.terminal import print_gate  # noqa: PLC0415 - the same
-
-    if form is Format.html:
-        raise SettingsError("the gate prints table, json or markdown; for a page, see: shadowlane report")
-    figures = _read(settings(lake=lake, config=config).lake, model, shadow, run, start, end, None)
-    result = _decide(figures, policy)
-    with printing():
-        if form is Format.table:
-            print_gate(result, Console())
-        else:
-            write = aggregator.gate_to_json if form is Format.json else aggregator.gate_to_markdown
-            typer.echo(write(result))
-    raise typer.Exit(result.exit_code)
 
 
 def show_demo(lake: Path, model: str, shadow: str, page: Path) -> None:

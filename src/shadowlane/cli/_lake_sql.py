@@ -56,7 +56,7 @@ def sql(
     lake: Lake = None,
     config: Config = None,
 ) -> None:
-    """Ask the lake's tables, read-only: comparisons, errors, labels, ledger, requests, dead_letters, decisions.
+    """Ask the lake, read-only: comparisons, errors, labels, ledger, requests, dead_letters, decisions.
 
     first_comparisons has each request once, latest_labels each label as it is known now. A query reads one
     version of each table; it reaches no other file, no network and no setting.

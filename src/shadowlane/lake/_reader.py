@@ -166,7 +166,11 @@ def read_lake(
             return read(tables)
     except MovedOnError as error:
         if at is not None:
-            raise VersionGoneError(f"files of an old version were removed, by a vacuum: {error}") from error
+            versions = ", ".join(f"{name} @{version}" for name, version in at.items() if version is not None)
+            raise VersionGoneError(
+                f"files that {versions} listed were removed since, by a vacuum: a lake keeps those of old "
+                "versions for a week or so"
+            ) from error
         with open_lake(lake, scope, specs) as tables:
             return read(tables)
 

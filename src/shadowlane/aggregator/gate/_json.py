@@ -2,7 +2,7 @@
 
 It holds what `GateResult` holds, under the same names, the policy as its file has it, and besides:
 `promote`, `reason`, `exit_code` and `policy_digest`. Rates are shares from 0 to 1, latencies milliseconds,
-times ISO 8601 in UTC; what cannot be computed is null. New fields may be added under the same name of the schema.
+times ISO 8601 in UTC; what cannot be computed is null. New fields may be added under the same name.
 """
 
 from __future__ import annotations
