@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import astuple, dataclass, fields, replace
 from itertools import starmap
 from typing import Any
 
@@ -47,8 +47,8 @@ JUDGED = """0, 0, 0, 0, 0, 0, count(*), count(*) FILTER (primary_correct), count
 
 _BY_MAP = """
 CREATE OR REPLACE TEMP TABLE cohorts_{source} AS
-SELECT coalesce(map_keys(segments), []) AS names, coalesce(map_values(segments), []) AS held, is_later, counts,
-  mark
+SELECT mark, coalesce(map_keys(segments), []) AS names, coalesce(map_values(segments), []) AS held,
+  is_later, counts
 FROM (
   SELECT hash(segments) AS mark, event_time >= make_timestamptz(getvariable('middle')::BIGINT) AS is_later,
     any_value(segments) AS segments, [{counts}]::DOUBLE[] AS counts
@@ -123,6 +123,12 @@ class Tally:
         """From one row of counts, in the order of the fields."""
         requests, compared, ignored, agreements, scored, _, *judged = (int(count) for count in counts)
         return cls(requests, compared, ignored, agreements, scored, float(counts[5]), *judged)
+
+    @classmethod
+    def sum(cls, tallies: Iterable[Tally]) -> Tally:
+        """Several together."""
+        rows = np.array([astuple(each) for each in tallies], np.float64).reshape(-1, COUNTS)
+        return cls.of(rows.sum(axis=0))
 
 
 COUNTS = len(fields(Tally))

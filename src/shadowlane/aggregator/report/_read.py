@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from shadowlane.aggregator.report import _distributions, _query, _segments
+from shadowlane.aggregator.report._cohorts import cohorts
 from shadowlane.aggregator.report._known import known_runs
 from shadowlane.aggregator.report._ledger import ledger, load_counts
 from shadowlane.aggregator.report._load import load
@@ -56,9 +57,9 @@ def _report(
 ) -> Report:
     load(tables, scope, by)
     load_counts(tables, scope)
-    for place, name in enumerate(by):
-        _segments.check(tables, name, place)
     counted = strata(tables)
+    scores = _distributions.scores(tables)
+    looked = _segments.look(tables, cohorts(tables, counted), by, edges=scores.edges if scores else ())
     compared, agreements, ignored, errored, first, last = _query.totals(counted)
     is_empty = compared + errored == 0
     return Report(
@@ -75,9 +76,10 @@ def _report(
         last_request=last,
         latencies=_query.latencies(tables),
         errors=_query.errors(tables, compared + errored),
-        scores=_distributions.scores(tables),
+        scores=scores,
         labels=_distributions.labels(tables),
-        segments=tuple(_segments.segment(tables, name, place) for place, name in enumerate(by)),
+        segments=looked.asked,
+        standouts=looked.standouts,
         ledger=ledger(tables, scope),
         duplicates=_query.duplicates(tables),
         versions=_query.versions(counted),

@@ -1,83 +1,189 @@
-"""The figures by segment: each group's requests, agreement and errors."""
+"""The figures by segment: of all that there are, of those asked for, and the groups that stand out."""
 
 from __future__ import annotations
 
-from shadowlane.aggregator.report.figures import SMALL_GROUP, Segment, SegmentGroup
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._asked import Asked, Part, asked
+from shadowlane.aggregator.report._cohorts import (
+    MOST_NAMES,
+    MOST_VALUES,
+    OTHER,
+    Cohorts,
+    Tally,
+    with_outcomes,
+)
+from shadowlane.aggregator.report._groups import Group, crossings, singles, whole_of
+from shadowlane.aggregator.report._mix import mix_shifts
+from shadowlane.aggregator.report._rates import rate_of
+from shadowlane.aggregator.report._standouts import Finding, judge, standouts
+from shadowlane.aggregator.report.figures import SMALL_GROUP, Segment, SegmentGroup, Standout, Term
 from shadowlane.aggregator.statistics import rate
-from shadowlane.errors import SettingsError
-from shadowlane.lake import COMPARISONS, OpenLake
-from shadowlane.visible import visible
-
-_GROUPS = 50
-
-# The worst first: the share of a group's requests that the shadow did not answer as the primary did,
-# of those that no rule ignores.
-# What is beyond the most frequent values is added up, never left out.
-_SEGMENT = """
-WITH request AS (
-  SELECT cohort[$place] AS value, true AS was_compared, agreement FROM compared
-  UNION ALL SELECT cohort[$place], false, false FROM errored
-), every AS (
-  SELECT value, count(*) AS requests, count(*) FILTER (was_compared) AS compared,
-    count(*) FILTER (agreement IS NULL) AS ignored, count(*) FILTER (agreement) AS agreements,
-    row_number() OVER (ORDER BY count(*) DESC, value) > $limit AS is_other
-  FROM request GROUP BY value
-)
-SELECT is_other, CASE WHEN NOT is_other THEN value END AS shown,
-  sum(requests)::BIGINT, sum(compared)::BIGINT, sum(ignored)::BIGINT, sum(agreements)::BIGINT
-FROM every GROUP BY is_other, shown
-ORDER BY is_other, sum(requests) < $small, sum(agreements) / nullif(sum(requests - ignored), 0) NULLS LAST,
-  sum(requests) DESC, shown
-"""
-
-_HAVING = """
-SELECT count(*), count(cohort[$place])
-FROM (SELECT cohort FROM compared UNION ALL SELECT cohort FROM errored)
-"""
-
-_NAMES = """
-CREATE OR REPLACE TEMP TABLE segment_name AS
-SELECT name FROM (
-  SELECT unnest(map_keys(segments)) AS name
-  FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
-)
-GROUP BY name ORDER BY count(*) DESC, name LIMIT 20
-"""
+from shadowlane.lake import OpenLake
 
 
-def check(lake: OpenLake, name: str, place: int) -> None:
-    """Refuse a segment that no request has, when there are requests.
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What the segments say: those asked for, in that order, all that were found, and what stands out."""
+
+    asked: tuple[Segment, ...]
+    found: tuple[Segment, ...]
+    standouts: tuple[Standout, ...]
+    notes: tuple[str, ...]  # what was not looked at
+
+
+def look(
+    lake: OpenLake,
+    cohorts: Cohorts,
+    by: Sequence[str] = (),
+    *,
+    edges: tuple[float, ...] = (),
+    outcome: str | None = None,
+) -> Looked:
+    """The figures by segment.
+
+    Args:
+        lake: The lake, loaded.
+        cohorts: Its requests, as `cohorts()` counted them.
+        by: Names of segments, or of features as `feature:NAME`, to tell more of.
+        edges: The bins of the report's scores.
+        outcome: The name of the labels to say by who was right; with it, there is a table `judged`.
 
     Raises:
-        SettingsError: there is none; it names the segments that there are.
+        SettingsError: no request has a segment, or feature, of a name in `by`.
     """
-    [(requests, having)] = lake.rows(_HAVING, {"place": place + 1})
-    if having or not requests:
-        return
-    lake.load(COMPARISONS.name, _NAMES, {})
-    known = ", ".join(visible(each, 40) for (each,) in lake.rows("FROM segment_name"))
-    raise SettingsError(f"no request has a segment {visible(name)!r}; known are: {known or 'none'}")
-
-
-def segment(lake: OpenLake, name: str, place: int) -> Segment:
-    """The figures by one segment: the one that stands at this place (from 0) of those loaded."""
-    rows = lake.rows(_SEGMENT, {"place": place + 1, "limit": _GROUPS, "small": SMALL_GROUP})
-    groups = [(is_other, _group(*row)) for is_other, *row in rows]
-    return Segment(
-        name=name,
-        groups=tuple(group for is_other, group in groups if not is_other),
-        other=next((group for is_other, group in groups if is_other), None),
+    if outcome is not None:
+        cohorts = with_outcomes(lake, cohorts, outcome)
+    wanted = [asked(lake, name, cohorts, edges, has_outcomes=outcome is not None) for name in by]
+    whole = whole_of(cohorts)
+    every = singles(cohorts)
+    known = {group.terms[0] for group in every}
+    more = [group for each in wanted for group in _groups(each) if group.terms[0] not in known]
+    findings = judge([*every, *more], crossings(cohorts))
+    p_values = {each.group.terms: each.p_values for each in findings}
+    return Looked(
+        asked=tuple(_asked_segment(each, p_values) for each in wanted),
+        found=_found(cohorts, findings[: len(every)]),
+        standouts=(*standouts(findings, cohorts, whole), *mix_shifts(cohorts, whole)),
+        notes=_notes(cohorts),
     )
 
 
-def _group(value: str | None, requests: int, compared: int, ignored: int, agreements: int) -> SegmentGroup:
-    errored = requests - compared
+def _found(cohorts: Cohorts, findings: Sequence[Finding]) -> tuple[Segment, ...]:
+    """Every segment, from the findings over its values alone."""
+    groups: dict[str, list[tuple[Term, SegmentGroup]]] = {name: [] for name in cohorts.names}
+    for finding in findings:
+        [term] = finding.group.terms
+        groups[term.segment].append((term, _group(term.value, finding.group.tally, finding.p_values)))
+    return tuple(
+        _segment(name, of_name, cohorts.variety[name], _note(cohorts, name))
+        for name, of_name in groups.items()
+    )
+
+
+def _note(cohorts: Cohorts, name: str) -> str:
+    variety = cohorts.variety[name]
+    if variety is None:
+        return (
+            f"Too many different requests to count each value: those are shown that are frequent among "
+            f"{_values.many(cohorts.sampled or 0, 'sampled request')}; all others are added up."
+        )
+    return _cut(variety)
+
+
+def _cut(variety: int) -> str:
+    if variety <= MOST_VALUES:
+        return ""
+    return (
+        f"{MOST_VALUES} of {variety:,} values are shown, those of the most requests; the others are added up."
+    )
+
+
+def _notes(cohorts: Cohorts) -> tuple[str, ...]:
+    notes = []
+    if cohorts.unnamed:
+        notes.append(
+            f"{_values.many(cohorts.unnamed, 'segment')} beyond the {MOST_NAMES} most frequent ones "
+            "not looked at; ask for one by its name."
+        )
+    if len(cohorts.blocks) > 1:
+        notes.append("The segments have too many combinations: not every two of them were crossed.")
+    return tuple(notes)
+
+
+def _term(each: Asked, place: int) -> Term:
+    value = each.values[place] if place < len(each.values) else None
+    return Term(segment=each.name, value=value, is_other=place == OTHER)
+
+
+def _groups(each: Asked) -> list[Group]:
+    whole = Tally.sum(part.tally for part in each.parts.values())
+    return [Group((_term(each, place),), part.tally, (whole,)) for place, part in sorted(each.parts.items())]
+
+
+def _asked_segment(each: Asked, p_values: Mapping[tuple[Term, ...], tuple[float | None, ...]]) -> Segment:
+    groups = []
+    for place, part in sorted(each.parts.items()):
+        term = _term(each, place)
+        groups.append((term, _detailed(_group(term.value, part.tally, p_values[(term,)]), part)))
+    cut = _cut(each.variety or 0)
+    return _segment(each.name, groups, each.variety, " ".join(filter(None, (cut, each.note))))
+
+
+def _segment(
+    name: str, groups: Sequence[tuple[Term, SegmentGroup]], variety: int | None, note: str
+) -> Segment:
+    return Segment(
+        name=name,
+        groups=tuple(sorted((group for term, group in groups if not term.is_other), key=_worst_first)),
+        other=next((group for term, group in groups if term.is_other), None),
+        values=variety,
+        note=note,
+    )
+
+
+def _worst_first(group: SegmentGroup) -> tuple[bool, bool, float, int, bool, str]:
+    """By the share of the requests that the shadow answered as the primary did; small groups come last."""
+    agreed, whole = group.agreement.part if group.agreement else 0, group.errored
+    whole += group.agreement.whole if group.agreement else 0
+    share = agreed / whole if whole else 0.0
+    return group.is_small, not whole, share, -group.requests, group.value is None, group.value or ""
+
+
+def _group(value: str | None, tally: Tally, p_values: Sequence[float | None]) -> SegmentGroup:
+    decided, errored = tally.compared - tally.ignored, tally.requests - tally.compared
+    agreement_p, errors_p, correct_p = p_values
+    has_outcome = tally.judged > 0
     return SegmentGroup(
         value=value,
-        requests=requests,
-        compared=compared,
-        agreement_rate=rate(agreements, compared - ignored),
+        requests=tally.requests,
+        compared=tally.compared,
+        agreement_rate=rate(tally.agreements, decided),
         errored=errored,
-        error_rate=rate(errored, requests),
-        is_small=requests < SMALL_GROUP,
+        error_rate=rate(errored, tally.requests),
+        is_small=tally.requests < SMALL_GROUP,
+        agreement=rate_of(tally.agreements, decided),
+        errors=rate_of(errored, tally.requests),
+        mean_difference=tally.difference / tally.scored if tally.scored else None,
+        primary_correct=rate_of(tally.primary_right, tally.judged) if has_outcome else None,
+        shadow_correct=rate_of(tally.shadow_right, tally.judged) if has_outcome else None,
+        only_primary_correct=tally.only_primary if has_outcome else None,
+        only_shadow_correct=tally.only_shadow if has_outcome else None,
+        correct_p=correct_p,
+        agreement_p=agreement_p,
+        errors_p=errors_p,
+    )
+
+
+def _detailed(group: SegmentGroup, part: Part) -> SegmentGroup:
+    primary, shadow = part.primary_ms or (None, None), part.shadow_ms or (None, None)
+    return replace(
+        group,
+        primary_p50_ms=primary[0],
+        primary_p99_ms=primary[1],
+        shadow_p50_ms=shadow[0],
+        shadow_p99_ms=shadow[1],
+        distance=part.distance,
     )
