@@ -12,7 +12,6 @@ from markupsafe import Markup
 from shadowlane.aggregator.forms.charts._svg import line, text
 
 WIDTH, HEIGHT = 420.0, 240.0
-_FEWEST_TICKS = 3
 _ROUND = 1e-9
 #: A unit of time, how many of it a millisecond is, and from how many milliseconds on an axis is in it.
 _UNITS = (("s", 0.001, 10_000.0), ("ms", 1.0, 0.02), ("µs", 1e3, 1e-4), ("ns", 1e6, 0.0))
@@ -88,18 +87,17 @@ def _share(value: float, low: float, high: float) -> float:
 
 
 def ticks(low: float, high: float, most: int = 6) -> list[float]:
-    """Three to six round values in a range."""
+    """Round values in a range, as close as there may be so many of them."""
     width = high - low
     if not (math.isfinite(width) and width > 0):
         return [low]
-    step = 10.0 ** math.floor(math.log10(width))
-    for finer in (1.0, 2.0, 4.0, 5.0, 10.0):
-        if width / (step / finer) >= _FEWEST_TICKS:
-            step /= finer
-            break
-    first = math.ceil(low / step - _ROUND)
-    found = [step * n for n in range(first, math.floor(high / step + _ROUND) + 1)]
-    return found[:: -(-len(found) // most)] if found else [low]
+    coarse = 10.0 ** math.ceil(math.log10(width))
+    steps = [coarse / finer for finer in (100.0, 50.0, 20.0, 10.0, 5.0, 2.0, 1.0)]
+    for step in steps:
+        first, last = math.ceil(low / step - _ROUND), math.floor(high / step + _ROUND)
+        if 1 <= last - first + 1 <= most:
+            return [step * n for n in range(first, last + 1)]
+    return [low]
 
 
 def fifths(edges: Sequence[float]) -> list[tuple[float, str]]:

@@ -20,13 +20,15 @@ def segment(
     agreement = [Row(name, _dots(each.agreement, each.agreement_rate, each.is_small)) for name, each in named]
     yield from _picture(f"{key}-agreement", "Agreement", agreement, report.agreement_rate, least_agreement)
     if any(each.errored for _, each in named):
-        failing = [Row(name, _dots(each.errors, each.error_rate, each.is_small)) for name, each in named]
+        failing = [
+            Row(name, _dots(each.errors, each.error_rate, each.is_small, "failed")) for name, each in named
+        ]
         yield from _picture(f"{key}-errors", "Error rate", failing, report.error_rate, most_errors)
     yield from _correct(key, found, named)
 
 
-def _dots(rate: Rate | None, value: float | None, is_small: bool) -> tuple[Dot, ...]:  # noqa: FBT001 - of a group
-    kind = "small" if is_small else "rate"
+def _dots(rate: Rate | None, value: float | None, is_small: bool, kind: str = "rate") -> tuple[Dot, ...]:  # noqa: FBT001 - of a group
+    kind = "small" if is_small else kind
     if rate:
         return dot_of(rate, kind)
     return () if value is None else (Dot(value, value, value, kind),)
@@ -38,7 +40,10 @@ def _picture(
     lines = [(value, sign) for value, sign in ((whole, "whole"), (limit, "limit")) if value is not None]
     drawing = whiskers(key, title, rows, lines=lines)
     if drawing:
-        legend = [("rate", "rate and interval"), ("whole", "over all")]
+        legend = [
+            ("failed" if key.endswith("errors") else "rate", "rate and interval"),
+            ("whole", "over all"),
+        ]
         legend += [("limit", "the policy's limit")] * (limit is not None)
         legend += [("small", "fewer than 100 requests")] * any(
             each.kind == "small" for row in rows for each in row.dots

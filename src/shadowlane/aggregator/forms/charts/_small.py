@@ -28,6 +28,7 @@ def key(kind: str) -> Markup:
         "limit": [line(0, 6, 24, 6, "limit")],
         "band": [rectangle(0, 1, 24, 10, "band")],
         "rate": [line(0, 6, 24, 6, "line rate"), mark(12, 6, "rate")],
+        "small": [line(0, 6, 24, 6, "whisker small"), mark(12, 6, "small")],
         "failed": [line(0, 6, 24, 6, "line failed"), mark(12, 6, "failed")],
     }
     return _hidden("key", "0 0 24 12", drawn.get(kind, [rectangle(2, 1, 20, 10, f"bar {kind}")]))

@@ -13,7 +13,7 @@ from shadowlane.aggregator.forms.charts._svg import line, mark, picture, text
 from shadowlane.aggregator.report.figures import Interval, Rate
 from shadowlane.visible import visible
 
-_ROW = 22.0
+_ROW, _ROW_OF_TWO = 22.0, 30.0
 _TOP = 20.0
 _NAMES = 104.0
 _LETTERS = 15
@@ -65,10 +65,11 @@ def whiskers(
     low, high = around(
         [*(end for end in ends if math.isfinite(end)), *(value for value, _ in lines)], *within
     )
+    height = _ROW_OF_TWO if any(len(row.dots) > 1 for row in rows) else _ROW
     frame = Frame(
         left=low,
         right=high,
-        height=_TOP + _ROW * len(rows) + 24,
+        height=_TOP + height * len(rows) + 24,
         margin_left=_NAMES,
         margin_top=_TOP,
         margin_bottom=24,
@@ -78,7 +79,7 @@ def whiskers(
     parts = [_axis(frame, said)]
     parts += [line(frame.x(value), _TOP - 8, frame.x(value), frame.floor, sign) for value, sign in lines]
     for place, row in enumerate(rows):
-        parts.append(_drawn(frame, row, _TOP + _ROW * (place + 0.5)))
+        parts.append(_drawn(frame, row, _TOP + height * (place + 0.5)))
     described = "; ".join(
         f"{row.name}: {' and '.join(said(each.value) for each in row.dots)}" for row in rows[:12]
     )
@@ -95,7 +96,7 @@ def _axis(frame: Frame, write: Callable[[float], str]) -> Markup:
 def _drawn(frame: Frame, row: Row, middle: float) -> Markup:
     parts = [text(_NAMES - 8, middle + 4, visible(row.name, _LETTERS), "end", "label")]
     for place, each in enumerate(row.dots):
-        y = middle + (place - (len(row.dots) - 1) / 2) * 9
+        y = middle + (place - (len(row.dots) - 1) / 2) * 11
         parts.append(line(frame.x(each.low), y, frame.x(each.high), y, f"whisker {each.kind}"))
         parts.append(mark(frame.x(each.value), y, each.kind, 3.5 if len(row.dots) > 1 else 4.5))
     return Markup().join(parts)
