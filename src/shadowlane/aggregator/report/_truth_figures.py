@@ -68,7 +68,8 @@ class Users:
         mean = parts.sum() / n
         # The sample's standard deviation of what each unit adds to the mean, times the number of units.
         sd = math.sqrt(float(np.sum((parts - wholes * mean) ** 2)) / (units - 1)) * units / n
-        return mean_interval(float(mean), sd, units, level)
+        low, high = mean_interval(float(mean), sd, units, level)
+        return float(low), float(high)
 
     @property
     def method(self) -> str:
