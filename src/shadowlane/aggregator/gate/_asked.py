@@ -25,7 +25,7 @@ class SegmentCriteria:
 
     names: tuple[str, ...] = criterion(NAMES, example=["country"])
     min_requests: int = criterion(COUNT, 100)
-    min_share: float = criterion(SHARE, 0.0)
+    min_share: float = criterion(SHARE, 0.001)
     min_agreement_rate: float | None = criterion(SHARE, example=0.85)
     max_error_rate: float | None = criterion(SHARE, example=0.01)
     max_correctness_loss: float | None = criterion(SHARE, example=0.05)

@@ -6,8 +6,8 @@ from bisect import bisect_right
 from collections.abc import Iterator
 
 from shadowlane.aggregator.gate._check import Check
-from shadowlane.aggregator.gate._intervals import distance_interval, more_needed, rate_interval
-from shadowlane.aggregator.gate._look import At, Look
+from shadowlane.aggregator.gate._intervals import distance_interval
+from shadowlane.aggregator.gate._look import At, Look, more_to_settle_rate
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report.figures import Latency
@@ -75,9 +75,9 @@ def latency(look: Look) -> Check:
 def _needed(look: Look, found: Latency, bound: float) -> int | None:
     """How many more requests would tell on which side of 99 % the share of those within the bound lies."""
     slower, n = 1 - _share_within(found, bound), found.measured
-    level, effect = look.level or 0.0, look.watch.of_slowness if look.watch else 1.0
-    at: At = lambda scale: rate_interval(slower * n * scale, n * scale, _SLOWEST, level, effect)  # noqa: E731 - the shape of it says more
-    return more_needed(at, slower, "<=", _SLOWEST, n)
+    if look.level is None or look.watch is None:
+        return None
+    return more_to_settle_rate(slower * n, n, _SLOWEST, look.level, look.watch.of_slowness)
 
 
 def _share_within(found: Latency, bound: float) -> float:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from shadowlane.aggregator.gate._check import Operator, meets
 from shadowlane.aggregator.report.figures import Interval
 from shadowlane.aggregator.statistics import beta_binomial_sequence
 from shadowlane.aggregator.statistics._normal import deviations
+from shadowlane.aggregator.statistics._sequences import log_evidence
 
 _MOST = 2.0**30  # times the requests seen: nobody waits for more
+_FINE = 256
 _FURTHEST = math.sqrt(math.log(2))
 
 Pair = tuple[float, float]
@@ -40,6 +41,17 @@ def _rate(part: float, whole: float, bound: float, level: float, effect: float) 
 def _prior(bound: float) -> Pair:
     nearest = min(bound, 1 - bound)
     return (bound / nearest, (1 - bound) / nearest) if nearest > 0 else (1.0, 1.0)
+
+
+def rate_is_settled(part: float, whole: float, bound: float, level: float, effect: float) -> bool:
+    """Whether the rate's interval leaves out the bound: as `rate_interval`, of one point alone."""
+    if bound in (0.0, 1.0):
+        return bound not in _rate(part, whole, bound, level, effect)
+    needed = -math.log(1 - level)
+    return all(
+        log_evidence(part / each, whole / each, bound, _prior(bound)) >= needed
+        for each in {1.0, max(effect, 1.0)}
+    )
 
 
 def difference_interval(less: Pair, more: Pair, near: Pair, level: float, effect: float = 1.0) -> Interval:
@@ -96,7 +108,11 @@ def distance_interval(
 
 
 def _stray(counts: Sequence[float], level: float) -> float:
-    """How far from these counts' distribution the true one may be: at most the root of half the entropy."""
+    """How far from these counts' distribution the true one may be.
+
+    The divergence is at most ln(2)/2 of the relative entropy: so it is where a bin is empty, and less
+    elsewhere, as their generating functions show.
+    """
     n, k = sum(counts), len(counts)
     if n <= 0:
         return _FURTHEST
@@ -104,35 +120,24 @@ def _stray(counts: Sequence[float], level: float) -> float:
     mixture += math.fsum(math.lgamma(count + 0.5) - math.lgamma(0.5) for count in counts)
     likeliest = math.fsum(count * math.log(count / n) for count in counts if count > 0)
     entropy = (likeliest - mixture - math.log(1 - level)) / n
-    return min(_FURTHEST, math.sqrt(max(entropy, 0.0) / 2))
+    return min(_FURTHEST, math.sqrt(max(entropy, 0.0) * math.log(2) / 2))
 
 
-def more_needed(
-    at: Callable[[float], Interval], value: float, operator: Operator, bound: float, n: int
-) -> int | None:
+def more_needed(is_settled: Callable[[float], bool], n: int) -> int | None:
     """About how many more requests would settle it, were they like those seen; None where none would.
 
     Args:
-        at: The interval, were there so many times the requests.
-        value: The figure as it is.
-        operator: On which side of the bound it is good.
-        bound: What is asked for.
+        is_settled: Whether it would be, were there so many times the requests.
         n: How many requests there are.
     """
-    if not n or value == bound:
-        return None
-
-    def settled(scale: float) -> bool:
-        return meets(value, operator, bound, at(scale)) is not None
-
     low, high = 1.0, 2.0
-    while not settled(high):
+    while not is_settled(high):
         low, high = high, high * 2
         if high > _MOST:
             return None
-    while high - low > high / 256:
+    while high - low > high / _FINE:
         middle = (low + high) / 2
-        low, high = (low, middle) if settled(middle) else (middle, high)
+        low, high = (low, middle) if is_settled(middle) else (middle, high)
     return _rounded(n * (high - 1))
 
 

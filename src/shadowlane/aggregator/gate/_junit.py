@@ -51,7 +51,10 @@ def _properties(result: GateResult) -> Mapping[str, str]:
         **({"decision": result.id} if result.id else {}),
         "policy_digest": result.policy.digest,
         "software_version": result.software_version,
-        **{f"table.{name}": str(version) for name, version in result.table_versions.items()},
+        **{
+            f"table.{name}": "absent" if version is None else str(version)
+            for name, version in result.table_versions.items()
+        },
     }
 
 

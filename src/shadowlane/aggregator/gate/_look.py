@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shadowlane.aggregator.gate._check import Check, Operator, meets
-from shadowlane.aggregator.gate._intervals import more_needed, rate_interval
+from shadowlane.aggregator.gate._intervals import more_needed, rate_interval, rate_is_settled
 from shadowlane.aggregator.gate._policy import Policy
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._report import Report
@@ -83,9 +83,7 @@ class Look:
         """
         part, whole = counts
         level = self.level
-        at: At | None = None
-        if level is not None and whole:
-            at = lambda scale: rate_interval(part * scale, whole * scale, bound, level, effect)  # noqa: E731 - the shape of it says more
+        interval = rate_interval(part, whole, bound, level, effect) if level is not None and whole else None
         return self.conclude(
             name,
             part / whole if whole else None,
@@ -95,7 +93,8 @@ class Look:
             sentence=sentence,
             write=_values.percent,
             doubts=() if whole else (none,),
-            at=at,
+            interval=interval,
+            needed=lambda: more_to_settle_rate(part, whole, bound, level or 0.5, effect),
             of=of,
             kind=kind,
         )
@@ -113,7 +112,7 @@ class Look:
         doubts: Sequence[str] = (),
         at: At | None = None,
         interval: Interval | None = None,
-        needed: Callable[[], int | None] | None = None,
+        needed: Callable[[], int | None] = lambda: None,
         is_counted: bool = False,
         of: str | None = None,
         kind: Literal["evidence", "criterion"] = "criterion",
@@ -131,7 +130,7 @@ class Look:
             doubts: What keeps the figure from being known, or from being a pass.
             at: The interval, were there so many times the requests.
             interval: The interval, where it is not of `at`.
-            needed: How many more requests would settle it, where `at` does not tell.
+            needed: How many more requests would settle it; `at` tells, too.
             is_counted: Whether it is a plain count, which no confidence changes.
             of: Of which cohort, feature or outcome the value is.
             kind: Whether it is evidence, or a criterion.
@@ -140,6 +139,7 @@ class Look:
         is_watched = self.level is not None and not is_counted and value is not None
         if is_watched and self.watch is None:
             said.append(_BLIND)
+            interval = None
         elif is_watched and at is None and interval is None:
             said.append(_TOO_FEW)
         elif is_watched and at is not None:
@@ -147,8 +147,8 @@ class Look:
         passed = None if is_watched and interval is None else meets(value, operator, bound, interval)
         is_open = interval is not None and passed is None
         more: int | None = None
-        if is_open and not said and value is not None:
-            more = needed() if needed else more_needed(at, value, operator, bound, n) if at else None
+        if is_open and not said:
+            more = more_needed(lambda scale: _leaves_out(at, scale, bound), n) if at else needed()
         if value is not None:
             said.insert(0, sentence.format(*_values.apart(value, bound, write)))
         if interval:
@@ -170,6 +170,20 @@ class Look:
         )
 
 
+def _leaves_out(at: At, scale: float, bound: float) -> bool:
+    found = at(scale)
+    return not found.low <= bound <= found.high
+
+
+def more_to_settle_rate(part: float, whole: float, bound: float, level: float, effect: float) -> int | None:
+    """About how many more requests would tell on which side of the bound a rate lies."""
+
+    def is_settled(scale: float) -> bool:
+        return rate_is_settled(part * scale, whole * scale, bound, level, effect)
+
+    return more_needed(is_settled, round(whole))
+
+
 def _known(interval: Interval, write: Write, more: int | None, *, is_open: bool) -> str:
     level = _values.shortest(interval.level, _values.percent)
     ends = f"{write(interval.low)} to {write(interval.high)}"
@@ -177,5 +191,5 @@ def _known(interval: Interval, write: Write, more: int | None, *, is_open: bool)
     if not is_open:
         return f"{said}."
     if more is None:
-        return f"{said}, which does not settle it; no number of requests like these would."
+        return f"{said}, which does not settle it."
     return f"{said}, which does not settle it; about {_values.many(more, 'more request')} would."

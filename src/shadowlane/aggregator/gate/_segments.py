@@ -27,7 +27,7 @@ def segments(look: Look, asked: SegmentCriteria) -> Iterator[Check]:
     every = [*_cohorts(look)]
     least = asked.min_share * look.report.requests
     judged = [each for each in every if each.group.requests >= least]
-    yield _traffic(asked, judged, len(every) - len(judged))
+    yield _traffic(asked, judged, [each for each in every if each not in judged])
     if (floor := asked.min_agreement_rate) is not None:
         yield _worst("segments_agreement_ok", judged, lambda each: _agreement(look, each, floor), ">=", floor)
     if (ceiling := asked.max_error_rate) is not None:
@@ -49,13 +49,13 @@ def _cohorts(look: Look) -> Iterator[_Cohort]:
                 yield _Cohort(f"{visible(segment.name, 60)} = (all others)", segment.other)
 
 
-def _traffic(asked: SegmentCriteria, judged: Sequence[_Cohort], left_out: int) -> Check:
+def _traffic(asked: SegmentCriteria, judged: Sequence[_Cohort], left_out: Sequence[_Cohort]) -> Check:
     fewest = min(judged, key=lambda each: each.group.requests, default=None)
     value = fewest.group.requests if fewest else None
     beside = ""
     if left_out:
         share = _values.shortest(asked.min_share, _values.percent)
-        beside = f" Not judged, with less than {share} of the requests: {_values.many(left_out, 'cohort')}."
+        beside = f" Not judged, each with less than {share} of the requests: {_named(left_out)}."
     if fewest is None or value is None:
         why = "No request of these segments was seen."
     else:
