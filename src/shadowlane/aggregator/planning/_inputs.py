@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any
 
@@ -28,7 +29,7 @@ class Range:
     """Which numbers a value may be."""
 
     low: float
-    high: float = math.inf
+    high: float
     is_open: bool = False  # whether `low` itself is not one
     is_whole: bool = False
 
@@ -41,15 +42,14 @@ class Range:
     def __str__(self) -> str:
         kind = "a whole number" if self.is_whole else "a number"
         floor = f"above {self.low:g}" if self.is_open else f"from {self.low:g}"
-        if math.isinf(self.high):
-            return f"{kind} {floor}"
-        return f"{kind} {floor}{',' if self.is_open else ''} {'at most' if self.is_open else 'to'} {self.high:,.10g}"
+        ceiling = f"{', at most' if self.is_open else ' to'} {self.high:,.15g}"
+        return f"{kind} {floor}{ceiling}"
 
     def nearest(self, number: float, default: float | None) -> float | None:
         """The right value that was probably meant: 5 was 0.05 where a share is wanted."""
         if not math.isfinite(number):
             return default
-        if self.high == 1 and 1 < number <= 100:  # noqa: PLR2004 - per cent
+        if self.high <= 1 < number <= 100:  # noqa: PLR2004 - per cent
             number /= 100
         number = min(max(number, self.low), self.high)
         if self.is_whole:
@@ -127,6 +127,11 @@ class Aim(_Checked):
     cycle_days: int = _number(Range(1, 366, is_whole=True), 7)
     #: How far from the 99th percentile the ends of p99's interval may lie, as a share of the requests.
     latency_precision: float = _number(Range(0.0001, 0.01), 0.002)
+
+    def __post_init__(self) -> None:
+        # `super()` finds its class no more in one that has slots.
+        _Checked.__post_init__(self)
+        object.__setattr__(self, "metric", _metric(self.metric))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,6 +252,15 @@ def _check_difference(name: str, difference: float, aim: Aim, truth: Truth) -> N
         Metric.correctness: f"just one of the two is right on {truth.discordance:g} of the requests",
     }[aim.metric]
     raise SettingsError(f"{name} = {difference:g}: at most {widest:g} is possible, as {why}")
+
+
+def _metric(name: str) -> Metric:
+    try:
+        return Metric(name)
+    except ValueError:
+        near = get_close_matches(str(name), [each.value for each in Metric], n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise SettingsError(f"metric = {name!r}: agreement, errors or correctness is wanted{hint}") from None
 
 
 def _default(each: Field[Any]) -> float | None:

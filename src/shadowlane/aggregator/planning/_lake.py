@@ -14,7 +14,7 @@ from typing import Any
 
 from shadowlane.aggregator.planning._hours import DAY, HOUR, Hours, hours
 from shadowlane.aggregator.planning._inputs import Metric, Segment
-from shadowlane.aggregator.planning._words import percent
+from shadowlane.aggregator.planning._words import many, percent
 from shadowlane.aggregator.report._known import known_runs
 from shadowlane.aggregator.report._load import load
 from shadowlane.aggregator.report._scope import Scope
@@ -265,7 +265,7 @@ def _notes(totals: _Totals, left_out: int, wanted: _Wanted, values: Mapping[str,
         )
     if left_out:
         notes.append(
-            f"{left_out:,} segments with under {percent(wanted.min_share)} of the requests are left out"
+            f"{many(left_out, 'segment')} with under {percent(wanted.min_share)} of the requests: left out"
         )
     if "cpu_ms" not in values:
         notes.append("no processor time was measured: costs and cores need --cpu-ms or --cost-per-1000")

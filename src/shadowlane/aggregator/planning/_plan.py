@@ -31,6 +31,9 @@ from shadowlane.aggregator.planning._rates import (
 )
 from shadowlane.aggregator.planning._samples import for_interval, needed_anytime, needed_fixed, unpaired
 
+# Segments whose rate is hardly above the rate for all need none of their own.
+_NEAR = 1.2
+
 
 def make_plan(inputs: Inputs, measured: Mapping[str, Any] | None = None, notes: Sequence[str] = ()) -> Plan:
     """The plan for these inputs, and what the lake says besides."""
@@ -157,6 +160,7 @@ def _by_segment(inputs: Inputs, sampling: float, window: int) -> BySegment | Non
     rates = {
         each.name: rounded_up(surely(most(inputs, each)) / (a_day * each.share * days)) for each in segments
     }
+    base = max(rate for rate in (base, *rates.values()) if rate <= base * _NEAR)
     rates = {name: rate for name, rate in rates.items() if rate > base}
     before = costs(inputs, replayed_share(segments, sampling), window)
     after = costs(inputs, replayed_share(with_rates(segments, rates), base), days)

@@ -68,7 +68,7 @@ def _rounded(rate: float, how: str) -> float:
     if rate <= 0:
         return 0.0
     step = Decimal(10) ** (math.floor(math.log10(rate)) - _DIGITS + 1)
-    return float((Decimal(rate) / step).to_integral_value(how) * step)
+    return float((Decimal(str(rate)) / step).to_integral_value(how) * step)
 
 
 def _parts(segments: Sequence[Segment], base: float) -> list[tuple[float, float]]:

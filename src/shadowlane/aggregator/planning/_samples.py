@@ -67,6 +67,8 @@ def anytime(test: Test, level: float, power: float) -> int:
     def is_found(n: int) -> bool:
         chance = normal_quantile(power) * test.spread * math.sqrt(n)
         part = n * test.truth + (chance if test.truth < test.null else -chance)
+        if (part > n * test.null) != (test.truth > test.null):  # of few, chance may have told the opposite
+            return False
         return log_evidence(min(max(part, 0.0), n), n, test.null) >= -math.log(1 - level)
 
     return _comparisons(_first(is_found), test)
@@ -93,7 +95,7 @@ def detectable(aim: Aim, truth: Truth, comparisons: float, level: float | None =
     low, high = 1e-6, widest_difference(aim, truth)
     if high < low or needed(aim, truth, high, level) > comparisons:
         return None
-    for _ in range(50):
+    for _ in range(30):
         middle = math.sqrt(low * high)
         if needed(aim, truth, middle, level) <= comparisons:
             high = middle

@@ -12,6 +12,7 @@ from shadowlane.visible import visible
 
 _OF = {Metric.agreement: "agreement", Metric.errors: "the error rate", Metric.correctness: "correctness"}
 _YEARS = 3_650
+_SHOWN = 10
 
 
 def summary(plan: Plan) -> str:
@@ -32,10 +33,10 @@ def _why(plan: Plan) -> str:
         return f"a whole business cycle of {days(plan.inputs.aim.cycle_days)} decides"
     if plan.decisive_segment is not None:
         chosen = next(each for each in plan.segments if each.segment == plan.decisive_segment)
-        rarest = min(plan.segments, key=lambda each: each.share * each.sampling)
-        kind = "the rarest segment" if chosen == rarest else "the segment"
-        name = f"{visible(plan.decisive_segment, 60)}, {percent(chosen.share)}"
-        return f"{kind} ({name}) decides" if kind != "the segment" else f"{kind} {name} decides"
+        name, part = visible(plan.decisive_segment, 60), percent(chosen.share)
+        if chosen.share == min(each.share for each in plan.segments):
+            return f"the rarest segment ({name}, {part}) decides"
+        return f"the segment {name} ({part}) decides"
     aim = plan.inputs.aim
     return {
         "minimum": f"the least number of requests ({aim.min_requests:,}) decides",
@@ -61,13 +62,16 @@ def _by_segment(better: BySegment) -> str:
         saved += f" and {days(better.saved_days)}"
     if better.saved_cost is not None:
         saved += f" and {money(better.saved_cost)} of cost"
-    return f"Rates by segment would save {saved}: {command(better)}"
+    return f"Rates by segment would save {saved}: {_command(better)}"
 
 
-def command(better: BySegment) -> str:
-    """What sets the rates by segment."""
-    rates = [f"--segment {quote(f'{visible(name)}={rate:g}')}" for name, rate in better.segments.items()]
-    return " ".join(["shadowlane sampling set --model MODEL", f"--rate {better.sampling:g}", *rates])
+def _command(better: BySegment) -> str:
+    """What sets the rates by segment; of very many the largest."""
+    largest = sorted(better.segments.items(), key=lambda each: (-each[1], each[0]))
+    rates = [f"--segment {quote(f'{visible(name)}={rate:g}')}" for name, rate in largest[:_SHOWN]]
+    left = len(largest) - len(rates)
+    more = [f"and {left:,} more (by_segment, with --format json)"] if left else []
+    return " ".join(["shadowlane sampling set --model MODEL", f"--rate {better.sampling:g}", *rates, *more])
 
 
 def _deadline(deadline: Deadline, plan: Plan) -> str:
