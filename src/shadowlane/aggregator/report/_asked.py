@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shadowlane.aggregator.report._by_feature import BY_VALUE, Split, by_feature
 from shadowlane.aggregator.report._cohorts import (
     COMPARED,
     COUNTS,
@@ -19,7 +20,6 @@ from shadowlane.aggregator.report._cohorts import (
     Cohorts,
     Tally,
 )
-from shadowlane.aggregator.report._features import BY_VALUE, Split, by_feature
 from shadowlane.aggregator.statistics import jensen_shannon
 from shadowlane.errors import SettingsError
 from shadowlane.lake import OpenLake
@@ -71,9 +71,7 @@ class Asked:
     note: str = ""
 
 
-def asked(
-    lake: OpenLake, name: str, cohorts: Cohorts, edges: tuple[float, ...], *, has_outcomes: bool
-) -> Asked:
+def asked(lake: OpenLake, name: str, cohorts: Cohorts, edges: tuple[float, ...]) -> Asked:
     """The figures by a segment, or by a feature as `feature:NAME`.
 
     Raises:
@@ -84,7 +82,7 @@ def asked(
     values, variety = _values_of(lake, name, cohorts)
     place = BY_VALUE.format(value="segments[$name]")
     split = Split("compared", "errored", place, {"name": name, "values": [*values]}, values, variety)
-    return _asked(lake, name, split, edges, has_outcomes=has_outcomes)
+    return _asked(lake, name, split, edges, has_outcomes=cohorts.outcome is not None)
 
 
 def _values_of(lake: OpenLake, name: str, cohorts: Cohorts) -> tuple[tuple[str, ...], int | None]:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, fields, replace
-from itertools import starmap
+from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -46,22 +45,13 @@ JUDGED = """0, 0, 0, 0, 0, 0, count(*), count(*) FILTER (primary_correct), count
     count(*) FILTER (shadow_correct AND NOT primary_correct)"""
 
 _BY_MAP = """
-CREATE OR REPLACE TEMP TABLE cohorts_{source} AS
-SELECT mark, coalesce(map_keys(segments), []) AS names, coalesce(map_values(segments), []) AS held,
-  is_later, counts
+SELECT coalesce(map_keys(segments), []), coalesce(map_values(segments), []), is_later, counts
 FROM (
   SELECT hash(segments) AS mark, event_time >= make_timestamptz(getvariable('middle')::BIGINT) AS is_later,
     any_value(segments) AS segments, [{counts}]::DOUBLE[] AS counts
   FROM {source} GROUP BY mark, is_later
 )
-"""
-_MAPS = "SELECT names, held, is_later, counts FROM cohorts_{source} ORDER BY mark, is_later LIMIT $limit"
-# For whoever asks later how many requests of each value were compared.
-_BY_SEGMENT = """
-CREATE OR REPLACE TEMP TABLE compared_by_segment AS
-SELECT segment, value, sum(compared)::BIGINT AS requests
-FROM (SELECT unnest(names) AS segment, unnest(held) AS value, counts[2] AS compared FROM cohorts_compared)
-WHERE value IS NOT NULL GROUP BY segment, value
+ORDER BY mark, is_later LIMIT $limit
 """
 
 _BY_PLACE = """
@@ -153,6 +143,7 @@ class Cohorts:
     unnamed: int  # names of segments that are too rare to be looked at
     variety: Mapping[str, int | None]  # how many values each name has; None where it was not counted
     sampled: int | None  # from how many requests the frequent values are known, where there are too many
+    outcome: str | None  # the labels that the requests are judged by
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -160,55 +151,38 @@ class Cohorts:
         return tuple(name for block in self.blocks for name in block.names)
 
 
-def cohorts(lake: OpenLake, strata: Strata) -> Cohorts:
-    """Count the scope's requests by their segments."""
+def cohorts(lake: OpenLake, strata: Strata, outcome: str | None = None) -> Cohorts:
+    """Count the scope's requests by their segments.
+
+    Args:
+        lake: The lake, loaded.
+        strata: Its requests, counted by kind.
+        outcome: The name of the labels to count by who was right; with it, there is a table `judged`.
+    """
     errored = sum(each.requests for each in strata.errored)
     requests = strata.count() + errored
     moments = strata.moments_us
-    lake.let(middle=sum(moments) // 2 if moments else None)
+    lake.let(middle=sum(moments) // 2 if moments else None, outcome=outcome)
+    sources = {"compared": COMPARED, "errored": ERRORED}
+    if outcome is not None:
+        lake.rows(_OUTCOME)
+        sources["outcome"] = JUDGED
     sample = {
         "rows": max(_LEAST_OF_A_FILE, _SAMPLE // max(1, len(lake.tables[COMPARISONS.name].files))),
         "every": max(1, errored // _SAMPLE),
     }
     if requests <= _MOST_COHORTS or _are_few(lake, sample, requests):
-        rows = [*_by_map(lake, "compared", COMPARED), *_by_map(lake, "errored", ERRORED)]
+        rows = _by_map(lake, sources)
         if len(rows) <= _MOST_ROWS:  # else the sample promised fewer
-            lake.rows(_BY_SEGMENT)
-            return _whole(rows)
-    return _sampled(lake, lake.rows(_SAMPLE_MAPS, sample), requests)
+            return _whole(rows, outcome)
+    return _sampled(lake, sources, lake.rows(_SAMPLE_MAPS, sample), requests, outcome)
 
 
-def with_outcomes(lake: OpenLake, found: Cohorts, outcome: str) -> Cohorts:
-    """The same cohorts, with who was right about this outcome (a name of labels); `judged` is there."""
-    lake.let(outcome=outcome)
-    lake.rows(_OUTCOME)
-    if found.sampled is not None:
-        names = found.names
-        values = tuple(values for block in found.blocks for values in block.values)
-        place = iter(range(len(names)))
-        columns = [[next(place) for _ in block.names] for block in found.blocks]
-        rows = _by_place(lake, {"outcome": JUDGED}, names, values, columns)
-        more = _blocks(names, values, columns, rows)
-    else:
-        [block] = found.blocks
-        rows = _by_map(lake, "outcome", JUDGED)
-        places = _places([(keys, held) for keys, held, *_ in rows], block.names, block.values)
-        more = (_block(block.names, block.values, places, [row[2:] for row in rows]),)
-    return replace(found, blocks=tuple(starmap(_joined, zip(found.blocks, more, strict=True))))
-
-
-def _joined(first: Block, second: Block) -> Block:
-    return replace(
-        first,
-        places=np.concatenate([first.places, second.places]),
-        is_later=np.concatenate([first.is_later, second.is_later]),
-        counts=np.concatenate([first.counts, second.counts]),
-    )
-
-
-def _by_map(lake: OpenLake, source: str, counts: str) -> Rows:
-    lake.rows(_BY_MAP.format(source=source, counts=counts))
-    return lake.rows(_MAPS.format(source=source), {"limit": _MOST_ROWS + 1})
+def _by_map(lake: OpenLake, sources: Mapping[str, str]) -> Rows:
+    rows: Rows = []
+    for source, counts in sources.items():
+        rows += lake.rows(_BY_MAP.format(source=source, counts=counts), {"limit": _MOST_ROWS + 1})
+    return rows
 
 
 def _are_few(lake: OpenLake, sample: Mapping[str, int], requests: int) -> bool:
@@ -221,7 +195,7 @@ def _expected(different: int, once: int, sampled: int, requests: int) -> float:
     return different + max(0, requests - sampled) * once / max(1, sampled)
 
 
-def _whole(rows: Rows) -> Cohorts:
+def _whole(rows: Rows, outcome: str | None) -> Cohorts:
     """From all maps of segments that there are, each with its counts."""
     maps = [(keys, values) for keys, values, *_ in rows]
     names, frequent = _frequent(maps, [int(row[3][0]) for row in rows])
@@ -229,7 +203,7 @@ def _whole(rows: Rows) -> Cohorts:
     values = tuple(tuple(frequent[name])[:MOST_VALUES] for name in shown)
     block = _block(shown, values, _places(maps, shown, values), [row[2:] for row in rows])
     variety = {name: len(frequent[name]) for name in shown}
-    return Cohorts((block,), len(names) - len(shown), variety, None)
+    return Cohorts((block,), len(names) - len(shown), variety, None, outcome)
 
 
 def _block(
@@ -271,19 +245,20 @@ def _places(maps: Maps, names: tuple[str, ...], values: tuple[tuple[str, ...], .
     return found
 
 
-def _sampled(lake: OpenLake, maps: Maps, requests: int) -> Cohorts:
+def _sampled(
+    lake: OpenLake, sources: Mapping[str, str], maps: Maps, requests: int, outcome: str | None
+) -> Cohorts:
     """By the values that are frequent in a sample, in blocks that do not multiply too far."""
     found, frequent = _frequent(maps, [1] * len(maps))
     names = found[:MOST_NAMES]
     values = tuple(_often(frequent[name], len(maps)) for name in names)
     columns = _crossed(_places(maps, names, values), requests)
-    sources = {"compared": COMPARED, "errored": ERRORED}
     rows = _by_place(lake, sources, names, values, columns)
     if len(rows) > _MOST_ROWS:  # the sample promised fewer
         columns = [[column] for column in range(len(names))]
         rows = _by_place(lake, sources, names, values, columns)
     blocks = _blocks(names, values, columns, rows)
-    return Cohorts(blocks, len(found) - len(names), dict.fromkeys(names), len(maps))
+    return Cohorts(blocks, len(found) - len(names), dict.fromkeys(names), len(maps), outcome)
 
 
 def _blocks(

@@ -13,7 +13,6 @@ from shadowlane.aggregator.report._cohorts import (
     OTHER,
     Cohorts,
     Tally,
-    with_outcomes,
 )
 from shadowlane.aggregator.report._groups import Group, crossings, singles, whole_of
 from shadowlane.aggregator.report._mix import mix_shifts
@@ -40,7 +39,6 @@ def look(
     by: Sequence[str] = (),
     *,
     edges: tuple[float, ...] = (),
-    outcome: str | None = None,
 ) -> Looked:
     """The figures by segment.
 
@@ -49,14 +47,11 @@ def look(
         cohorts: Its requests, as `cohorts()` counted them.
         by: Names of segments, or of features as `feature:NAME`, to tell more of.
         edges: The bins of the report's scores.
-        outcome: The name of the labels to say by who was right; with it, there is a table `judged`.
 
     Raises:
         SettingsError: no request has a segment, or feature, of a name in `by`.
     """
-    if outcome is not None:
-        cohorts = with_outcomes(lake, cohorts, outcome)
-    wanted = [asked(lake, name, cohorts, edges, has_outcomes=outcome is not None) for name in by]
+    wanted = [asked(lake, name, cohorts, edges) for name in dict.fromkeys(by)]
     whole = whole_of(cohorts)
     every = singles(cohorts)
     known = {group.terms[0] for group in every}
