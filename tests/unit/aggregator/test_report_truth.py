@@ -1,4 +1,4 @@
-"""Ground truth: which label counts, who was right, for whom that speaks; scikit-learn has the figures, too."""
+"""Ground truth: which label counts, who was right, for whom that speaks; scikit-learn has the figures too."""
 
 from __future__ import annotations
 

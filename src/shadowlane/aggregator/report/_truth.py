@@ -52,7 +52,7 @@ class Labels:
     """What labels there are, loaded."""
 
     rules: tuple[Rule, ...]
-    chief: str | None  # the outcome by which segments are judged; None: it cannot be said who was right
+    first: str | None  # the outcome by which segments are judged; None: it cannot be said who was right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
