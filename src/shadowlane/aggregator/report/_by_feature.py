@@ -1,134 +1,142 @@
-"""The features that were missing, that no model takes, and that were other than what the primary had."""
+"""A feature as something to break the figures down by: numbers in quartiles, texts and flags by value.
+
+Comparisons carry their features where the worker was told so. By default only disagreements do, and what
+holds for a feature then holds for disagreements: no rate by it would be one. The archive of requests, where
+there is one, has the features of all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
-import numpy as np
+from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._cohorts import MOST_VALUES, NONE, OTHER
+from shadowlane.errors import SettingsError
+from shadowlane.lake import REQUESTS, OpenLake
+from shadowlane.visible import visible
 
-from shadowlane.aggregator.report._columns import Columns
-from shadowlane.aggregator.report._rates import rate_of
-from shadowlane.aggregator.report._strata import Strata
-from shadowlane.aggregator.report.figures import FeatureFigure, Features, Rate
-from shadowlane.lake import OpenLake
+# So few different numbers are names rather than amounts.
+_FEW = 10
+# Of the agreements, and of the other requests, the features of so large a share must be known.
+_KNOWN = 0.9
 
-#: So many features are shown; of the rest it is said how many they are.
-SHOWN = 50
+_NUMBER = "coalesce(features.numbers[$name], features.integers[$name]::DOUBLE)"
+_TEXT = """coalesce(features.strings[$name], features.flags[$name]::VARCHAR,
+    features.integers[$name]::VARCHAR, features.numbers[$name]::VARCHAR)"""
 
-BY_ROWS = "comparisons and errors"
-BY_WORKERS = "the workers' counts"
+#: A value's place among the values that are told apart.
+BY_VALUE = f"""coalesce(list_position($values::VARCHAR[], {{value}}) - 1,
+    CASE WHEN {{value}} IS NULL THEN {NONE} ELSE {OTHER} END)"""
+_BY_QUARTILE = f"""CASE WHEN {_NUMBER} IS NULL THEN {NONE}
+    WHEN NOT isfinite({_NUMBER}) THEN len($bounds::DOUBLE[]) + 1
+    ELSE len(list_filter($bounds::DOUBLE[], lambda bound: bound < {_NUMBER})) END"""
 
-# Requests lack few different sets of features: the sets are counted, then their names.
-_MISSING = """
-SELECT name, sum(requests)::BIGINT, sum(disagreements)::BIGINT
-FROM (
-  SELECT unnest(list_distinct(missing_features)) AS name, requests, disagreements
-  FROM (
-    SELECT missing_features, count(*) AS requests, count(*) FILTER (NOT agreement) AS disagreements
-    FROM compared WHERE len(missing_features) > 0 GROUP BY ALL
-    UNION ALL
-    SELECT missing_features, count(*), 0 FROM errored WHERE len(missing_features) > 0 GROUP BY ALL
-  )
-)
-WHERE name IS NOT NULL GROUP BY name
+# Some of the lake's writers make a null struct into one of nulls: this part is null in both.
+_OWN = """
+CREATE OR REPLACE TEMP VIEW compared_by_feature AS SELECT * FROM compared WHERE features.missing IS NOT NULL
 """
-
-_OF_ERRORS = "SELECT count(missing_features), count(*) FILTER (len(missing_features) > 0) FROM errored"
-
-_NAMES = ", ".join(
-    f"map_keys(fetched.{kind})" for kind in ("numbers", "integers", "flags", "strings", "vectors", "json")
-)
-_FETCHED = f"""
-SELECT name, count(*) FROM (
-  SELECT unnest(list_distinct(flatten([{_NAMES}, fetched.missing]))) AS name
-  FROM compared WHERE fetched.missing IS NOT NULL
-)
-WHERE name IS NOT NULL GROUP BY name
+_ARCHIVE = """
+CREATE OR REPLACE TEMP VIEW archive AS
+SELECT * FROM read_parquet(getvariable('requests'), hive_partitioning = false, union_by_name = true)
 """
-
-_COUNTED = """
-SELECT entry.key, sum(entry.value)::BIGINT
-FROM (SELECT unnest(map_entries({column})) AS entry FROM worker)
-GROUP BY entry.key
+_ARCHIVED = """
+CREATE OR REPLACE TEMP VIEW {source}_by_feature AS
+SELECT {columns} archive.features
+FROM {source} JOIN archive ON archive.landed_offset = {source}.source_offset
+  AND archive.landed_partition = {source}.source_partition AND archive.landed_topic = {source}.source_topic
+  AND archive.request_id = {source}.request_id
 """
-_OBSERVED = "SELECT coalesce(sum(observed), 0)::BIGINT FROM worker"
+_COLUMNS = """compared.agreement, compared.primary_score, compared.shadow_score, compared.latency_basis,
+  compared.primary_latency_ms, compared.shadow_latency_ms,"""
+
+_COVERED = (
+    "SELECT count(*) FILTER (agreement), count(*) FILTER (agreement IS DISTINCT FROM true) FROM {source}"
+)
+_SEEN = f"""
+SELECT count({_NUMBER}), count(coalesce(features.strings[$name], features.flags[$name]::VARCHAR)),
+  quantile_disc({_NUMBER}, [0.25, 0.5, 0.75]) FILTER (isfinite({_NUMBER})),
+  (SELECT count(*) FROM (SELECT DISTINCT {_NUMBER} FROM compared_by_feature LIMIT {_FEW + 2}))
+FROM compared_by_feature
+"""  # noqa: S608 - of constants
+_TOP = f"""
+SELECT {_TEXT} AS value, count(*) OVER () FROM compared_by_feature
+WHERE value IS NOT NULL GROUP BY value ORDER BY count(*) DESC, value LIMIT {MOST_VALUES}
+"""  # noqa: S608 - of constants
 
 
 @dataclass(frozen=True, slots=True)
-class _Missing:
-    """How often each feature had no value, and of how many requests that is known."""
+class Split:
+    """The requests cut by what they have of something: where they are, and the place of each value."""
 
-    by_name: Mapping[str, int]
-    of_disagreements: Mapping[str, int]
-    requests: Rate
-    whole: int
-    source: str
+    compared: str
+    errored: str | None  # None: of errors it is not known
+    place: str
+    parameters: Mapping[str, Any]
+    labels: tuple[str, ...]
+    variety: int | None
+    note: str = ""
 
 
-def features(lake: OpenLake, columns: Columns, strata: Strata) -> Features | None:
-    """The features that are not what they should be; None where there are no requests.
+def by_feature(lake: OpenLake, name: str) -> Split:
+    """Cut by a feature.
 
-    `worker` must be loaded: the latest counts of each worker.
+    Raises:
+        SettingsError: no request has a feature of that name, or too few have their features known.
     """
-    requests = len(columns) + sum(each.requests for each in strata.errored)
-    if not requests:
-        return None
-    missing = _missing(lake, columns, requests)
-    unexpected = dict(lake.rows(_COUNTED.format(column="unexpected_features")))
-    fetched = _fetched(lake, columns)
-    disagreements = strata.count(lambda each: each.agreement is False)
-    counts = (missing.by_name, unexpected, fetched)
-    names = sorted({*missing.by_name, *unexpected, *fetched}, key=lambda name: (-_most(counts, name), name))
-    return Features(
-        features=tuple(
-            FeatureFigure(
-                name=name,
-                missing=rate_of(missing.by_name.get(name, 0), missing.whole),
-                missing_of_disagreements=_share(missing, name, disagreements),
-                unexpected=unexpected.get(name, 0),
-                fetched_differently=rate_of(fetched[name], len(columns)) if name in fetched else None,
-            )
-            for name in names[:SHOWN]
-        ),
-        requests_with_missing=missing.requests,
-        source=missing.source,
-        others=len(names[SHOWN:]),
-    )
+    errored, note = _with_features(lake)
+    [(numbers, texts, quartiles, different)] = lake.rows(_SEEN, {"name": name})
+    if not numbers and not texts and lake.rows("SELECT 1 FROM compared LIMIT 1"):
+        raise SettingsError(f"no request has a feature {visible(name)!r} that is a number, a text or a flag")
+    if texts or different <= _FEW:
+        rows = lake.rows(_TOP, {"name": name})
+        labels = tuple(value for value, _ in rows)
+        place, values = BY_VALUE.format(value=_TEXT), {"name": name, "values": [*labels]}
+        return Split("compared_by_feature", errored, place, values, labels, rows[0][1] if rows else 0, note)
+    bounds = sorted(set(quartiles or ()))
+    values = {"name": name, "bounds": bounds}
+    return Split("compared_by_feature", errored, _BY_QUARTILE, values, _quartiles(bounds), None, note)
 
 
-def _most(counts: tuple[Mapping[str, int], ...], name: str) -> int:
-    return max(each.get(name, 0) for each in counts)
+def _quartiles(bounds: Sequence[float]) -> tuple[str, ...]:
+    texts = [f"{bound:.12g}" for bound in bounds]
+    first, last = (f"up to {texts[0]}", f"over {texts[-1]}") if texts else ("finite", "")
+    between = (f"over {low}, up to {high}" for low, high in pairwise(texts))
+    return (first, *between, *filter(None, (last,)), "not finite")
 
 
-def _share(missing: _Missing, name: str, disagreements: int) -> float | None:
-    if missing.source != BY_ROWS or not disagreements:
-        return None
-    return missing.of_disagreements.get(name, 0) / disagreements
+def _with_features(lake: OpenLake) -> tuple[str | None, str]:
+    """Make `compared_by_feature`; what the errors by feature are called, where they are known, and a note."""
+    whole = _covered(lake, "compared")
+    lake.rows(_OWN)
+    kept, errored = _covered(lake, "compared_by_feature"), None
+    if _share(kept, whole) < _KNOWN and REQUESTS.name in lake.tables and lake.tables[REQUESTS.name].files:
+        lake.define(REQUESTS.name, _ARCHIVE)
+        for source, columns in (("compared", _COLUMNS), ("errored", "")):
+            lake.rows(_ARCHIVED.format(source=source, columns=columns))
+        kept, errored = _covered(lake, "compared_by_feature"), "errored_by_feature"
+    if _share(kept, whole) < _KNOWN:
+        raise SettingsError(
+            f"the features of only {sum(kept):,} of {sum(whole):,} compared requests are known, and not of "
+            "agreements and disagreements alike: no rate by a feature would be true. The workers keep those "
+            "of all requests with --keep-features all, and the aggregator archives requests with "
+            "--archive-requests"
+        )
+    unknown = sum(whole) - sum(kept)
+    notes = [f"The features of {_values.many(unknown, 'compared request')} are not known."] if unknown else []
+    if errored is None:
+        notes.append("Errors carry no features: they are in none of these groups.")
+    return errored, " ".join(notes)
 
 
-def _missing(lake: OpenLake, columns: Columns, requests: int) -> _Missing:
-    """By the rows; where none of them says anything, by the workers' counts, which know no window."""
-    [(known, lacking)] = lake.rows(_OF_ERRORS)
-    known += sum(int(np.count_nonzero(part.is_given("has_missing"))) for part in columns.parts)
-    lacking += sum(int(np.count_nonzero(part.is_true("has_missing"))) for part in columns.parts)
-    if not known:
-        counted = dict(lake.rows(_COUNTED.format(column="missing_features")))
-        if counted:
-            [(observed,)] = lake.rows(_OBSERVED)
-            whole = max(observed, *counted.values())
-            return _Missing(counted, {}, rate_of(0, 0), whole, BY_WORKERS)
-    rows = lake.rows(_MISSING) if lacking else []
-    return _Missing(
-        {name: count for name, count, _ in rows},
-        {name: disagreements for name, _, disagreements in rows},
-        rate_of(lacking, requests),
-        requests,
-        BY_ROWS,
-    )
+def _covered(lake: OpenLake, source: str) -> tuple[int, int]:
+    """How many agree, and how many others there are."""
+    [(agreements, others)] = lake.rows(_COVERED.format(source=source))
+    return agreements, others
 
 
-def _fetched(lake: OpenLake, columns: Columns) -> Mapping[str, int]:
-    """Of how many requests a feature was fetched, and was not what the primary had."""
-    has_any = any(part.is_true("has_fetched").any() for part in columns.parts)
-    return dict(lake.rows(_FETCHED)) if has_any else {}
+def _share(kept: tuple[int, int], whole: tuple[int, int]) -> float:
+    """The smaller of the two shares."""
+    return min((part / all_ for part, all_ in zip(kept, whole, strict=True) if all_), default=1.0)
