@@ -2,106 +2,122 @@
 
 from __future__ import annotations
 
-from shadowlane.aggregator.report.figures import LabelCount, LabelDistribution, ScoreDistribution
-from shadowlane.aggregator.statistics import BINS, bin_edges, jensen_shannon
-from shadowlane.lake import OpenLake
+from dataclasses import dataclass
 
-_SHOWN_LABELS = 20
+import numpy as np
 
-_RANGE = """
-SELECT
-  min(least(primary_finite, shadow_finite)), max(greatest(primary_finite, shadow_finite)),
-  count(primary_score) - count(primary_finite), count(shadow_score) - count(shadow_finite),
-  count(*) FILTER ((primary_score IS NULL) <> (shadow_score IS NULL)),
-  quantile_cont(primary_finite, 0.5), quantile_cont(shadow_finite, 0.5),
-  count(primary_score) + count(shadow_score)
-FROM (
-  SELECT primary_score, shadow_score,
-    CASE WHEN isfinite(primary_score) THEN primary_score END AS primary_finite,
-    CASE WHEN isfinite(shadow_score) THEN shadow_score END AS shadow_finite
-  FROM compared
+from shadowlane.aggregator.report._apart import apart
+from shadowlane.aggregator.report._columns import SCORES, Columns, Floats, Part, finite
+from shadowlane.aggregator.report._ranked import Buckets, Counts, Places, Ranked, Shelves
+from shadowlane.aggregator.report.figures import Divergence, ScoreDistribution
+from shadowlane.aggregator.statistics import (
+    BINS,
+    bin_edges,
+    jensen_shannon,
+    jensen_shannon_bias_bits,
+    jensen_shannon_bits,
+    permutation_p,
+    psi,
+    swap_null,
 )
-"""
 
-# The bin by proportion, put right by its edges: then each value lies in the bin whose edges enclose it,
-# to the last digit (0.3 belongs in the bin that begins at 0.3). Halves, so that no range overflows.
-_BINS = """
-WITH score AS (
-  SELECT primary_score AS value, 1 AS of_primary FROM compared WHERE isfinite(primary_score)
-  UNION ALL SELECT shadow_score, 0 FROM compared WHERE isfinite(shadow_score)
-), guess AS (
-  SELECT value, of_primary, $edges AS edges,
-    least($bins - 1, floor((value / 2 - $low / 2) / ($high / 2 - $low / 2) * $bins)::INTEGER) AS guess
-  FROM score
-)
-SELECT
-  guess - (value < edges[guess + 1])::INTEGER
-        + (guess < $bins - 1 AND value >= edges[guess + 2])::INTEGER AS bin,
-  sum(of_primary)::BIGINT, sum(1 - of_primary)::BIGINT
-FROM guess GROUP BY bin
-"""
-
-_LABELS = """
-SELECT label, sum(of_primary)::BIGINT AS n_primary, sum(1 - of_primary)::BIGINT AS n_shadow
-FROM (
-  SELECT primary_label AS label, 1 AS of_primary FROM compared WHERE primary_label IS NOT NULL
-  UNION ALL SELECT shadow_label, 0 FROM compared WHERE shadow_label IS NOT NULL
-)
-GROUP BY label ORDER BY count(*) DESC, label
-"""
-
-_ONE_SIDED_LABELS = "SELECT count(*) FROM compared WHERE (primary_label IS NULL) <> (shadow_label IS NULL)"
+_SHARED_BUCKETS = 1 << 18
+_DRAWS = 200
 
 
-def scores(lake: OpenLake) -> ScoreDistribution | None:
+@dataclass(frozen=True, slots=True)
+class Binned:
+    """Both models' scores in bins; the bin after the last holds what has no finite score."""
+
+    edges: tuple[float, ...]
+    places: tuple[tuple[Places, Places], ...]  # of each part, the primary's and the shadow's bins
+    joint: Counts  # how many requests have the primary's score in this bin and the shadow's in that
+    primary: Ranked
+    shadow: Ranked
+
+
+def binned(columns: Columns) -> Binned | None:
+    """Put the scores in bins; None where neither model gives a finite one."""
+    primary, shadow = ([finite(part.numbers(name)) for part in columns.parts] for name in SCORES)
+    every = [piece for piece in (*primary, *shadow) if len(piece)]
+    if not every:
+        return None
+    edges = bin_edges(min(float(each.min()) for each in every), max(float(each.max()) for each in every))
+    buckets = Buckets.over(every, _SHARED_BUCKETS)
+    shelves = Shelves(buckets, edges[1:-1])
+    places = tuple(
+        (_places(part, SCORES[0], buckets, shelves), _places(part, SCORES[1], buckets, shelves))
+        for part in columns.parts
+    )
+    return Binned(edges, places, _joint(places), Ranked(primary, buckets), Ranked(shadow, buckets))
+
+
+def _places(part: Part, name: str, buckets: Buckets, shelves: Shelves) -> Places:
+    values: Floats = part.numbers(name)
+    is_finite = np.isfinite(values)
+    if is_finite.all():
+        return shelves.of(values, buckets.of(values))
+    places = np.full(len(values), BINS, np.uint8)
+    places[is_finite] = shelves.of(values[is_finite], buckets.of(values[is_finite]))
+    return places
+
+
+def _joint(places: tuple[tuple[Places, Places], ...]) -> Counts:
+    side = BINS + 1
+    found = np.zeros(side * side, np.int64)
+    for primary, shadow in places:
+        found += np.bincount(primary.astype(np.int64) * side + shadow, minlength=side * side)
+    return found.reshape(side, side)
+
+
+def scores(columns: Columns, found: Binned | None) -> ScoreDistribution | None:
     """Both models' scores in shared bins; None where neither model gives scores."""
-    [(lowest, highest, primary_not_finite, shadow_not_finite, one_sided, *medians, given)] = lake.rows(_RANGE)
-    if not given:
+    given = [(part.is_given(SCORES[0]), part.is_given(SCORES[1])) for part in columns.parts]
+    primary_given, shadow_given, one_sided = (
+        sum(int(np.count_nonzero(each)) for each in flags)
+        for flags in ([p for p, _ in given], [s for _, s in given], [p ^ s for p, s in given])
+    )
+    if not (primary_given or shadow_given):
         return None
-    edges: tuple[float, ...] = ()
-    primary = shadow = [0] * BINS
-    if lowest is not None:
-        edges = bin_edges(lowest, highest)
-        primary, shadow = _count(lake, edges)
+    nothing = np.zeros((BINS + 1, BINS + 1), np.int64)
+    joint = nothing if found is None else found.joint
+    primary, shadow = joint.sum(axis=1)[:-1], joint.sum(axis=0)[:-1]
+    sides = (Ranked(()), Ranked(())) if found is None else (found.primary, found.shadow)
+    (primary_median, *_), (shadow_median, *_) = ((*each.quantiles([0.5]), None) for each in sides)
+    most, distance = apart(*sides)
     return ScoreDistribution(
-        edges=edges,
-        primary=tuple(primary),
-        shadow=tuple(shadow),
-        primary_not_finite=primary_not_finite,
-        shadow_not_finite=shadow_not_finite,
+        edges=() if found is None else found.edges,
+        primary=tuple(primary.tolist()),
+        shadow=tuple(shadow.tolist()),
+        primary_not_finite=primary_given - sides[0].count,
+        shadow_not_finite=shadow_given - sides[1].count,
         one_sided=one_sided,
-        primary_median=medians[0],
-        shadow_median=medians[1],
+        primary_median=primary_median,
+        shadow_median=shadow_median,
         distance=jensen_shannon(primary, shadow),
+        divergence=divergence(primary, shadow, joint),
+        kolmogorov_smirnov=most,
+        wasserstein=distance,
+        primary_mean=sides[0].mean(),
+        shadow_mean=sides[1].mean(),
     )
 
 
-def _count(lake: OpenLake, edges: tuple[float, ...]) -> tuple[list[int], list[int]]:
-    primary, shadow = [0] * BINS, [0] * BINS
-    values = {"edges": [*edges], "low": edges[0], "high": edges[-1], "bins": BINS}
-    for place, of_primary, of_shadow in lake.rows(_BINS, values):
-        primary[place], shadow[place] = of_primary, of_shadow
-    return primary, shadow
+def divergence(primary: Counts, shadow: Counts, joint: Counts | None) -> Divergence | None:
+    """How far apart the two are, beside what swapping their answers request by request comes to.
 
-
-def labels(lake: OpenLake) -> LabelDistribution | None:
-    """Both models' labels; None where neither model gives labels."""
-    counts = [LabelCount(label=label, primary=p, shadow=s) for label, p, s in lake.rows(_LABELS)]
-    if not counts:
+    The joint counts may have a last row and column more, for requests with an answer of one model alone.
+    """
+    distance, bits = jensen_shannon(primary, shadow), jensen_shannon_bits(primary, shadow)
+    in_use = int(np.count_nonzero(primary + shadow))
+    bias = jensen_shannon_bias_bits(int(primary.sum()), int(shadow.sum()), in_use)
+    stability = psi(primary, shadow)
+    if distance is None or bits is None or bias is None or stability is None:
         return None
-    [(one_sided,)] = lake.rows(_ONE_SIDED_LABELS)
-    rest = counts[_SHOWN_LABELS:]
-    return LabelDistribution(
-        labels=tuple(counts[:_SHOWN_LABELS]),
-        other=_together(rest) if rest else None,
-        one_sided=one_sided,
-        distance=jensen_shannon([each.primary for each in counts], [each.shadow for each in counts]),
-    )
-
-
-def _together(counts: list[LabelCount]) -> LabelCount:
-    return LabelCount(
-        label=None,
-        primary=sum(each.primary for each in counts),
-        shadow=sum(each.shadow for each in counts),
+    null_p95 = p_value = None
+    if joint is not None:
+        null = swap_null(joint, lambda one, other: jensen_shannon(one[:-1], other[:-1]), _DRAWS)
+        null_p95, p_value = float(np.quantile(null, 0.95)), permutation_p(distance, null)
+    return Divergence(
+        distance=distance, bits=bits, bias_bits=bias, null_p95=null_p95, p_value=p_value, psi=stability
     )

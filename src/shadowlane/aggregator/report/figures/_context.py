@@ -26,6 +26,7 @@ class Features:
     features: tuple[FeatureFigure, ...]
     requests_with_missing: Rate
     source: str  # where missing features are known from: "comparisons and errors" or "the workers' counts"
+    others: int = 0  # features beyond those shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,112 @@
+"""The numbers of the compared requests, read once, as columns in parts: ten million rows are looked at often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shadowlane.aggregator.report._strata import Strata, summed
+from shadowlane.lake import OpenLake
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+#: Of requests without an event time.
+NO_HOUR = 24
+
+SCORES = ("primary_score", "shadow_score")
+LATENCIES = ("primary_latency_ms", "shadow_latency_ms")
+RESOURCES = ("shadow_cpu_ms", "shadow_gpu_ms", "shadow_memory_mb")
+LAG = "replay_lag_ms"
+
+_MADE = {
+    "hour": f"coalesce((epoch_us(event_time) // 3600000000 % 24 + 24) % 24, {NO_HOUR})::UTINYINT",
+    "basis": "list_position($bases, latency_basis)::UTINYINT",
+    "has_missing": "len(missing_features) > 0",  # null: nothing is known of what was missing
+    "has_fetched": "fetched.missing IS NOT NULL",
+}
+#: All that the report looks at row by row.
+EVERY = (*SCORES, *LATENCIES, *RESOURCES, LAG, "agreement", *_MADE)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the compared requests, in no particular order."""
+
+    batch: pa.RecordBatch
+
+    def __len__(self) -> int:
+        return int(self.batch.num_rows)
+
+    def numbers(self, name: str) -> NDArray[Any]:
+        """A column of numbers; of floats, null is NaN."""
+        values: NDArray[Any] = self.batch.column(name).to_numpy(zero_copy_only=False)
+        return values
+
+    def is_given(self, name: str) -> Flags:
+        """Where the column has a value, be it NaN."""
+        column = self.batch.column(name)
+        if not column.null_count:
+            return np.ones(len(column), bool)
+        given: Flags = column.is_valid().to_numpy(zero_copy_only=False)
+        return given
+
+    def is_true(self, name: str) -> Flags:
+        """Where a column of flags is true; null is not."""
+        column = self.batch.column(name)
+        filled = column.fill_null(False) if column.null_count else column  # noqa: FBT003 - Arrow's own
+        flags: Flags = filled.to_numpy(zero_copy_only=False)
+        return flags
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """All compared requests."""
+
+    parts: tuple[Part, ...]
+    bases: tuple[str, ...]  # how their shadows were timed, the most frequent first
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def of_basis(self, basis: str) -> Iterator[tuple[Part, Flags | slice]]:
+        """Each part, and which of its requests were timed so."""
+        code = self.bases.index(basis) + 1
+        for part in self.parts:
+            yield part, slice(None) if len(self.bases) == 1 else part.numbers("basis") == code
+
+
+def columns(lake: OpenLake, strata: Strata, names: Sequence[str] = EVERY) -> Columns:
+    """Read these columns of the compared requests, all in one pass."""
+    bases = tuple(summed(strata, lambda each: each.latency_basis))
+    # The comparison of a text costs more than the reading of a number.
+    names = [name for name in names if name != "basis" or len(bases) > 1]
+    listed = ", ".join(f"{_MADE.get(name, name)} AS {name}" for name in names)
+    values = {"bases": [*bases]} if "basis" in names else {}
+    table = lake.columns(f"SELECT {listed} FROM compared", values)  # noqa: S608 - names of columns, ours
+    return Columns(tuple(map(Part, table.to_batches())), bases)
+
+
+def finite(values: Floats) -> Floats:
+    """Those that are finite: the same array where all are."""
+    is_finite = np.isfinite(values)
+    return values if is_finite.all() else values[is_finite]
+
+
+def usable(values: Floats) -> Floats:
+    """Those that can be a time or an amount: finite, and not below 0."""
+    is_usable = can_be_time(values)
+    return values if is_usable.all() else values[is_usable]
+
+
+def can_be_time(values: Floats) -> Flags:
+    """Which are finite, and not below 0."""
+    flags: Flags = (values >= 0) & (values < np.inf)
+    return flags

@@ -1,0 +1,34 @@
+"""What a request costs the shadow: processor, graphics processor, memory."""
+
+from __future__ import annotations
+
+from shadowlane.aggregator.report._columns import LATENCIES, RESOURCES, Columns, usable
+from shadowlane.aggregator.report._ranked import Ranked
+from shadowlane.aggregator.report.figures import Resources
+
+_HOUR_MS = 3.6e6
+
+
+def resources(columns: Columns) -> Resources | None:
+    """The resources of a request; None where none were measured."""
+    cpu, gpu, memory = (_ranked(columns, name) for name in RESOURCES)
+    if not (cpu.count or gpu.count or memory.count):
+        return None
+    mean = cpu.mean()
+    p50, p99 = cpu.quantiles([0.5, 0.99]) or (None, None)
+    memory_p50, memory_max = memory.quantiles([0.5, 1.0]) or (None, None)
+    return Resources(
+        measured=cpu.count,
+        cpu_mean_ms=mean,
+        cpu_p50_ms=p50,
+        cpu_p99_ms=p99,
+        gpu_mean_ms=gpu.mean(),
+        memory_p50_mb=memory_p50,
+        memory_max_mb=memory_max,
+        cpu_hours=None if mean is None else mean * len(columns) / _HOUR_MS,
+        primary_busy_ms=_ranked(columns, LATENCIES[0]).mean(),
+    )
+
+
+def _ranked(columns: Columns, name: str) -> Ranked:
+    return Ranked(usable(part.numbers(name)) for part in columns.parts)
