@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from shadowlane.aggregator._message_shape import LONGEST_SHAPE, shape_sql
 from shadowlane.errors import Place
 from shadowlane.kafka import TopicNames, read_to_end
 from shadowlane.lake import COMPARISONS, ERRORS, Everything, Lake, OpenLake, read_lake
@@ -26,17 +27,6 @@ from shadowlane.settings import KafkaSettings
 log = logging.getLogger(__name__)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LONGEST_MESSAGE = 200
-
-#: What a message is rid of, in turn, before it is set beside others, and what stands there instead.
-_SHAPE = (
-    (r"(^|[^[:alnum:]])'[^']*'", r"\1'…'"),
-    (r'(^|[^[:alnum:]])"[^"]*"', r'\1"…"'),
-    (r"\b[[:xdigit:]]{8}(-[[:xdigit:]]{4}){3}-[[:xdigit:]]{12}\b|\b[[:xdigit:]]{12,}\b", "#"),
-    (r"[0-9]([[:alnum:]_.:+-]*[[:alnum:]])?", "#"),
-    (r"\s+", " "),
-)
-
 _COLUMNS = (
     *("model", "shadow", "run", "stage", "error_type", "message", "request_id", "failed_at"),
     *("source_topic", "source_partition", "source_offset"),
@@ -142,7 +132,7 @@ def errors_in_lake(lake: Lake, chosen: ErrorFilter) -> tuple[ErrorGroup, ...]:
         tables.load(ERRORS.name, _ERROR, {})
         tables.load(COMPARISONS.name, _COMPARED, {})
         tables.rows(_LAST, _which(chosen))
-        return tables.rows(_statement(), _when(chosen))
+        return tables.rows(_GROUPS.format(shape=shape_sql("message")), _when(chosen))
 
     rows = read_lake(lake, Everything(chosen.model), (COMPARISONS, ERRORS), read)
     return tuple(_group(row) for row in rows)
@@ -168,7 +158,7 @@ def _groups_of(batches: Iterable[pa.RecordBatch], chosen: ErrorFilter) -> tuple[
         connection.register("error", errors)
         connection.execute("CREATE TEMP TABLE compared AS SELECT * FROM error WHERE false")
         connection.execute(_LAST, _which(chosen))
-        rows = connection.execute(_statement(), _when(chosen)).fetchall()
+        rows = connection.execute(_GROUPS.format(shape=shape_sql("message")), _when(chosen)).fetchall()
     return tuple(_group((*row[:7], None, *row[8:])) for row in rows)
 
 
@@ -177,23 +167,12 @@ def _which(chosen: ErrorFilter) -> dict[str, Any]:
         "model": chosen.model,
         "shadow": chosen.shadow,
         "run": chosen.run,
-        "longest": 2 * _LONGEST_MESSAGE,
+        "longest": 2 * LONGEST_SHAPE,
     }
 
 
 def _when(chosen: ErrorFilter) -> dict[str, Any]:
     return {"stages": [*chosen.stages], "since": chosen.since}
-
-
-def _statement() -> str:
-    shape = "message"
-    for pattern, instead in _SHAPE:
-        shape = f"regexp_replace({shape}, {_quoted(pattern)}, {_quoted(instead)}, 'g')"
-    return _GROUPS.format(shape=f"left({shape}, {_LONGEST_MESSAGE})")
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _group(row: Sequence[Any]) -> ErrorGroup:

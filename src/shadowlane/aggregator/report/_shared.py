@@ -130,7 +130,7 @@ def _places(sample: Sample, rows: Rows) -> list[Place]:
 def _counted(lake: OpenLake, population: Population, sample: Sample, found: Sequence[Found]) -> list[Found]:
     """The same with their counts over all rows."""
     is_archived = sample.features_from == ARCHIVED
-    conditions = Conditions(archived=is_archived)
+    conditions = Conditions(sample.names, archived=is_archived)
     columns = list[str]()
     for each in found:
         rules = [conditions.rule(rule.terms) for rule in each.rules]

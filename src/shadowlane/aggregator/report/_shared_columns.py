@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,6 @@ HOUR, MODEL_VERSION, SHADOW_VERSION = "hour of day (UTC)", "model version", "sha
 MOST_FIELDS = 200
 
 _NUMERIC = ("numbers", "integers")
-_OTHERS = ("vectors", "json")
 Rows = NDArray[np.int64]
 
 
@@ -59,15 +58,19 @@ def whole(column: pa.ChunkedArray | pa.Array) -> Any:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
-def fields_of(table: pa.Table, order: Rows) -> tuple[list[Column], str]:
-    """All that the rows tell, in this order; and what was left out."""
-    columns = _of_requests(table, order)
+def fields_of(table: pa.Table, order: Rows) -> tuple[list[Column], dict[str, tuple[str, ...]], str]:
+    """All that the rows tell, in this order; which names each map of features has; and what was left out."""
+    columns, names = _of_requests(table, order), dict[str, tuple[str, ...]]()
     if "features" in table.column_names:
-        columns += _of_features(whole(table["features"]), order)
+        features = whole(table["features"])
+        maps = dict(zip((each.name for each in features.type), map(named, features.flatten()), strict=True))
+        is_known = ~features.is_null().to_numpy(zero_copy_only=False)
+        columns += _of_features(maps, is_known, order)
+        names = {kind: found.names for kind, found in maps.items()}
     columns = _merged(columns)
     if len(columns) <= MOST_FIELDS:
-        return columns, ""
-    return columns[:MOST_FIELDS], f"Of {len(columns):,} fields {MOST_FIELDS} were looked at."
+        return columns, names, ""
+    return columns[:MOST_FIELDS], names, f"Of {len(columns):,} fields {MOST_FIELDS} were looked at."
 
 
 def _merged(columns: Iterable[Column]) -> list[Column]:
@@ -85,7 +88,7 @@ def _merged(columns: Iterable[Column]) -> list[Column]:
 
 def _of_requests(table: pa.Table, order: Rows) -> list[Column]:
     """What every row tells: segments, versions, the hour, and the features that the shadow missed."""
-    segments = texts(table["segments"], SEGMENT, order, is_none=True)
+    segments = _texts(named(table["segments"]), SEGMENT, order, is_none=True)
     hours = Numbers(HOUR, table["hour"].to_numpy().astype(np.float64)[order], REQUEST)
     return [
         *segments,
@@ -94,7 +97,7 @@ def _of_requests(table: pa.Table, order: Rows) -> list[Column]:
             _text(name, whole(table[column]), order)
             for name, column in ((MODEL_VERSION, "model_version"), (SHADOW_VERSION, "shadow_version"))
         ),
-        *_missing(table["missing_features"], order),
+        *_missing(named(table["missing_features"]), order),
     ]
 
 
@@ -104,9 +107,8 @@ def _text(name: str, column: pa.Array, order: Rows) -> Categories:
     return _sorted(name, codes[order], encoded.dictionary.to_pylist(), REQUEST, is_none=False)
 
 
-def texts(column: pa.ChunkedArray | pa.Array, of: str, order: Rows, *, is_none: bool) -> list[Column]:
+def _texts(found: Named, of: str, order: Rows, *, is_none: bool) -> list[Column]:
     """A map of texts as a column for each of its names."""
-    found = named(column)
     items = found.items.dictionary_encode()
     values: list[str] = items.dictionary.to_pylist()
     codes = items.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -129,9 +131,9 @@ def _sorted(name: str, codes: Rows, values: Sequence[str], of: str, *, is_none: 
     return Categories(name, renamed[codes], tuple(occurring), of, is_none)
 
 
-def _missing(lists: pa.ChunkedArray | pa.Array, order: Rows) -> list[Column]:
-    """Which features are missing, by these lists of names."""
-    found, columns = named(lists), list[Column]()
+def _missing(found: Named, order: Rows) -> list[Column]:
+    """Which features are missing, by lists of names."""
+    columns = list[Column]()
     for place in _frequent(found):
         flags = np.zeros(len(order), bool)
         flags[found.rows_of(place)[0]] = True
@@ -139,14 +141,11 @@ def _missing(lists: pa.ChunkedArray | pa.Array, order: Rows) -> list[Column]:
     return columns
 
 
-def _of_features(features: pa.StructArray, order: Rows) -> list[Column]:
+def _of_features(maps: Mapping[str, Named], is_known: NDArray[np.bool_], order: Rows) -> list[Column]:
     """A column for each feature, and one for each that is not there at all in some request."""
-    is_known = ~features.is_null().to_numpy(zero_copy_only=False)
-    parts = dict(zip((field.name for field in features.type), features.flatten(), strict=True))
     there: dict[str, NDArray[np.bool_]] = {}
     numbers: dict[str, NDArray[np.float64]] = {}
-    for kind in (*_NUMERIC, "flags", "strings", *_OTHERS, "missing"):
-        found = named(parts[kind])
+    for kind, found in maps.items():
         for place in _frequent(found):
             name = found.names[place]
             rows, at = found.rows_of(place)
@@ -154,22 +153,18 @@ def _of_features(features: pa.StructArray, order: Rows) -> list[Column]:
             if kind in _NUMERIC:
                 values = numbers.setdefault(name, np.full(len(order), np.nan))
                 values[rows] = found.items.to_numpy(zero_copy_only=False)[at]
+    flags = replace(maps["flags"], items=maps["flags"].items.cast(pa.string()))
     return [
         *(Numbers(name, values[order], FEATURE) for name, values in sorted(numbers.items())),
-        *texts(parts["strings"], FEATURE, order, is_none=False),
-        *texts(_flags_as_texts(parts["flags"]), FEATURE, order, is_none=False),
-        *_missing(parts["missing"], order),
+        *_texts(maps["strings"], FEATURE, order, is_none=False),
+        *_texts(flags, FEATURE, order, is_none=False),
+        *_missing(maps["missing"], order),
         *(
             Flags(name, (is_known & ~is_there)[order], ABSENT, FEATURE)
             for name, is_there in sorted(there.items())
             if (is_known & ~is_there).any()
         ),
     ]
-
-
-def _flags_as_texts(flags: pa.MapArray) -> pa.MapArray:
-    items = flags.items.cast(pa.string())
-    return pa.MapArray.from_arrays(flags.offsets, flags.keys, items)
 
 
 def _frequent(found: Named) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from shadowlane.aggregator.report._shared_sql import ARCHIVED, OWN
 from shadowlane.aggregator.rules import Column
 from shadowlane.lake import REQUESTS, OpenLake
 
-_MOST_ROWS = 60_000
+_MOST_ROWS = 20_000
 _DRAWS = 1 << 32
 #: So large a share of the requests, of the sought and of the others, must be in the archive.
 _ARCHIVED = 0.9
@@ -46,8 +46,10 @@ CREATE OR REPLACE TEMP VIEW archive AS
 SELECT * FROM read_parquet(getvariable('requests'), hive_partitioning = false, union_by_name = true)
 """
 
+#: What a note says where features are not known of all requests.
+NO_FEATURES = "Features were not looked at"
 _HINT = (
-    "features were not looked at: {why}. The workers keep those of all requests with --keep-features all, "
+    NO_FEATURES + ": {why}. The workers keep those of all requests with --keep-features all, "
     "and the aggregator archives requests with --archive-requests."
 )
 
@@ -66,6 +68,7 @@ class Sample:
     """Some of the rows, in the order of their places."""
 
     columns: Sequence[Column]
+    names: Mapping[str, Collection[str]]  # of features, by the map that they are in
     kind: Rows
     draw: Rows
     place: tuple[NDArray[Any], Rows, Rows]  # topic, partition, offset
@@ -105,16 +108,17 @@ def draw_sample(lake: OpenLake, population: Population) -> Sample:
     topics = whole(table["source_topic"]).to_numpy(zero_copy_only=False).astype(str)
     partitions, offsets = (table[name].to_numpy() for name in ("source_partition", "source_offset"))
     order = np.lexsort((offsets, partitions, topics))
-    columns, more = fields_of(table, order)
+    columns, names, more = fields_of(table, order)
     return Sample(
         columns=columns,
+        names=names,
         kind=table["kind"].to_numpy()[order],
         draw=table["draw"].to_numpy()[order],
         place=(topics[order], partitions[order], offsets[order]),
         counts=counts,
         limits=limits,
         features_from=features_from,
-        note=" ".join(filter(None, (note and note[0].upper() + note[1:], more))),
+        note=" ".join(filter(None, (note, more))),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from shadowlane.aggregator.report._shared_columns import (
@@ -18,15 +18,18 @@ from shadowlane.aggregator.rules import Term
 #: The row's own features, and those that the archive has of its request.
 OWN, ARCHIVED = "features", "archived"
 
-_MAPS = ("numbers", "integers", "flags", "strings", "vectors", "json")
+_NUMBERS = {"integers": "::DOUBLE", "numbers": ""}
+_TEXTS = {"flags": "::VARCHAR", "strings": ""}
+#: The maps that features are sorted into.
+MAPS = ("numbers", "integers", "flags", "strings", "vectors", "json")
 
 
 class Conditions:
     """Terms as columns: those over the rows, and those over the features, which may lie in the archive."""
 
-    def __init__(self, *, archived: bool) -> None:
+    def __init__(self, names: Mapping[str, Collection[str]], *, archived: bool) -> None:
         self.values: dict[str, Any] = {}
-        self._archived = archived
+        self._names, self._archived = names, archived
         self._of_rows: list[str] = []
         self._of_archive: list[str] = []
 
@@ -62,7 +65,7 @@ class Conditions:
 
     def _of_row(self, term: Term) -> str:
         if term.of == SEGMENT:
-            return self._of_text(f"map_extract(segments, {self._value(term.field)})[1]", term)
+            return self._of_text(_at("segments", self._value(term.field)), term)
         if term.field == HOUR:
             return self._of_number("hour", term)
         return self._of_text("model_version" if term.field == MODEL_VERSION else "shadow_version", term)
@@ -73,28 +76,39 @@ class Conditions:
         if term.operator == "is" and term.value == MISSING:
             return missing
         if term.operator == "is" and term.value == ABSENT:
-            there = " OR ".join(f"len(map_extract(features.{each}, {name})) > 0" for each in _MAPS)
+            there = " OR ".join(f"len(map_extract(features.{each}, {name})) > 0" for each in MAPS)
             return f"features.missing IS NOT NULL AND NOT (coalesce({there}, false) OR {missing})"
-        if isinstance(term.value, str):
-            flags = f"map_extract(features.flags, {name})[1]::VARCHAR"
-            return self._of_text(f"coalesce({flags}, map_extract(features.strings, {name})[1])", term)
-        whole = f"map_extract(features.integers, {name})[1]::DOUBLE"
-        return self._of_number(f"coalesce({whole}, map_extract(features.numbers, {name})[1])", term)
+        # A map that none of some 40,000 rows has the name in is not read: it costs as much as the one.
+        maps = _TEXTS if isinstance(term.value, str) else _NUMBERS
+        held = [
+            f"{_at(f'features.{each}', name)}{cast}" for each, cast in maps.items() if self._has(each, term)
+        ]
+        value = held[0] if len(held) == 1 else f"coalesce({', '.join(held)})"
+        return self._of_text(value, term) if isinstance(term.value, str) else self._of_number(value, term)
+
+    def _has(self, kind: str, term: Term) -> bool:
+        return term.field in self._names.get(kind, ())
 
     def _of_text(self, value: str, term: Term) -> str:
         return f"{value} IS NULL" if term.operator == "is" else f"{value} = {self._value(term.value)}"
 
     def _of_number(self, value: str, term: Term) -> str:
-        known = f"NOT isnan({value}::DOUBLE)"  # to the engine NaN is more than any number
         if isinstance(term.value, tuple):
             low, high = map(self._value, term.value)
-            return f"{known} AND {value} BETWEEN {low} AND {high}"
-        return f"{known} AND {value} {term.operator} {self._value(term.value)}"
+            return f"{value} BETWEEN {low} AND {high}"
+        condition = f"{value} {term.operator} {self._value(term.value)}"
+        # To the engine NaN is more than any number.
+        return condition if term.operator != ">" else f"{condition} AND {value} <= 'infinity'::DOUBLE"
 
     def _value(self, value: Any) -> str:
         name = f"rule_{len(self.values)}"
         self.values[name] = value
         return f"${name}"
+
+
+def _at(column: str, name: str) -> str:
+    """What a map has under a name; a third of the time that `map_extract` takes."""
+    return f"map_values({column})[list_position(map_keys({column}), {name})]"
 
 
 def _known(column: str) -> str:

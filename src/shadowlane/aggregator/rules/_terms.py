@@ -22,6 +22,7 @@ NONE = "none"
 _LONGEST = 60
 _PLAIN = re.compile(r"[\w./:+-]+")
 _WHOLE = 2.0**53
+_HUGE = 1e300
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,9 @@ def _numbers_hold(term: Term, column: Numbers) -> NDArray[np.bool_]:
 
 def roundest(low: float, high: float, near: float) -> float:
     """The number with the fewest digits from `low` to `high`, of several the nearest to `near`."""
+    if low < -_HUGE or high > _HUGE:  # where there is an infinity, one that is not far from the other end
+        low, high = max(low, -10 * abs(high) - 10), min(high, 10 * abs(low) + 10)
+    near = min(max(near, low), high)
     if low <= 0 <= high:
         return 0.0
     exponent = math.floor(math.log10(max(abs(low), abs(high)))) + 1
