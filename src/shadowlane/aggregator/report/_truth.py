@@ -15,15 +15,21 @@ from shadowlane.aggregator.report._hours import Hours
 from shadowlane.aggregator.report._rates import LEVEL, rate_of
 from shadowlane.aggregator.report._truth_calibration import calibrations
 from shadowlane.aggregator.report._truth_figures import (
-    DAY,
-    HORIZONS,
-    HOUR,
     Users,
     correctness,
     horizons,
     numeric_error,
 )
-from shadowlane.aggregator.report._truth_judged import Flags, Judged, chief, judge, judged
+from shadowlane.aggregator.report._truth_judged import (
+    DAY,
+    HORIZONS,
+    HOUR,
+    Flags,
+    Judged,
+    chief,
+    judge,
+    judged,
+)
 from shadowlane.aggregator.report._truth_kinds import Rule, settle
 from shadowlane.aggregator.report._truth_load import MOST_NAMES, counts, load_labels
 from shadowlane.aggregator.report._truth_segments import (
@@ -123,7 +129,7 @@ def _outcome(
     groups: Mapping[Group, int],
     level: float,
 ) -> Outcome:
-    labels = judged(lake, rule.name)
+    labels = judged(lake, rule.name, rule.newest)
     is_latest = labels.is_latest == 1
     users = Users.among(labels.entity, is_latest)
     labelled = int(np.count_nonzero(is_latest))
@@ -142,7 +148,7 @@ def _outcome(
         brier_difference=found.brier_difference,
         brier_difference_interval=found.brier_difference_interval,
         numeric=numeric_error(labels, users, level),
-        horizons=horizons(labels, users, rule.newest, _due(lake, compared.hours, rule.newest), level),
+        horizons=horizons(labels, users, _due(lake, compared.hours, rule.newest), level),
         coverage=coverage(by_segment, groups, labelled, compared.requests),
         agreement_labelled=_agreement(labels, is_latest),
         agreement_all=compared.agreement,

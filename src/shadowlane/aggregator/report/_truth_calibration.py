@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,27 +123,27 @@ def _bins(probability: Floats) -> NDArray[np.int64]:
 
 def _spread(users: Users, where: Flags, residuals: _Residuals) -> tuple[Floats, Floats, int]:
     """The sum of each bin, their covariance, and how many units it rests on."""
-    n = int(np.count_nonzero(where))
-    if users.of is None:
-        unit, units = np.arange(n), n
-    else:
-        found, unit = np.unique(users.of[where], return_inverse=True)
-        units = len(found)
-    order = np.argsort(unit, kind="stable")
-    ends = np.searchsorted(unit[order], np.arange(0, units + _AT_ONCE, _AT_ONCE))
-    width = 2 * _BINS
+    unit = _units(users, where)
+    units, width = int(unit.max(initial=-1)) + 1, 2 * _BINS
     sums, squares = np.zeros(width), np.zeros((width, width))
-    for begin, end in pairwise(ends.tolist()):
-        rows = order[begin:end]
-        first = unit[rows[0]]
+    for first in range(0, units, _AT_ONCE):
+        size = min(_AT_ONCE, units - first)
+        rows = slice(None) if size == units else (unit >= first) & (unit < first + size)
         places = (unit[rows] - first) * width
-        size = int(unit[rows[-1]] - first + 1) * width
         added = [
-            np.bincount(places + bins[rows], left[rows], size)
+            np.bincount(places + bins[rows], left[rows], size * width)
             for bins, left in zip(residuals.bins, residuals.left, strict=True)
         ]
-        matrix = np.add(*added).reshape(-1, width)
+        matrix = np.add(*added).reshape(size, width)
         sums += matrix.sum(axis=0)
         squares += matrix.T @ matrix
     covariance = (squares - np.outer(sums, sums) / units) * units / max(units - 1, 1)
     return sums, covariance, units
+
+
+def _units(users: Users, where: Flags) -> NDArray[np.int64]:
+    """Of each request looked at, which piece of evidence it belongs to: numbers from 0 without a gap."""
+    if users.of is None:
+        return np.arange(np.count_nonzero(where))
+    of = users.of[where]
+    return np.asarray((np.cumsum(np.bincount(of) > 0) - 1)[of])

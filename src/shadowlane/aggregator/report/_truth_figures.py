@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from shadowlane.aggregator.report._rates import interval, rate_of
-from shadowlane.aggregator.report._truth_judged import Flags, Floats, Judged
+from shadowlane.aggregator.report._truth_judged import HORIZONS, Flags, Floats, Judged
 from shadowlane.aggregator.report.figures import (
     Correctness,
     Horizon,
@@ -26,9 +26,6 @@ from shadowlane.aggregator.statistics import (
     rate,
 )
 
-#: Days after the request by which a label may be known.
-HORIZONS = (1, 3, 7, 30)
-HOUR, DAY = 3_600_000_000, 86_400_000_000  # microseconds
 _BY_USER = "by user"
 # Beyond it the square of a distance is no number any more.
 _TOO_FAR = 1e150
@@ -57,7 +54,7 @@ class Users:
 
     def count(self, where: Flags) -> int | None:
         """How many they are, where requests cluster."""
-        return None if self.of is None else len(np.unique(self.of[where]))
+        return None if self.of is None else int(np.count_nonzero(np.bincount(self.of[where])))
 
     def mean_interval(self, values: Floats, where: Flags, level: float) -> tuple[float, float] | None:
         """Where the mean of the values lies, a user's requests taken as one piece of evidence."""
@@ -125,15 +122,11 @@ def _difference(
     return interval(bounds, level, f"Tango, {_BY_USER}")
 
 
-def horizons(
-    judged: Judged, users: Users, newest: int | None, due: Sequence[int], level: float
-) -> tuple[Horizon, ...]:
+def horizons(judged: Judged, users: Users, due: Sequence[int], level: float) -> tuple[Horizon, ...]:
     """What was known so many days after the request, of the requests that are that old."""
     found = []
-    for days, requests in zip(HORIZONS, due, strict=True):
-        is_known = judged.known_within(days * DAY)
-        if newest is not None:
-            is_known = is_known & (judged.made <= newest - days * DAY)
+    for place, (days, requests) in enumerate(zip(HORIZONS, due, strict=True)):
+        is_known = judged.known_within(place)
         found.append(
             Horizon(
                 days=days,

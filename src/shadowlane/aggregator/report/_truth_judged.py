@@ -59,16 +59,24 @@ _COLUMNS = """
 SELECT is_latest::TINYINT AS is_latest, coalesce(agreement::TINYINT, -1) AS agreement,
   coalesce(primary_correct::TINYINT, -1) AS primary_correct,
   coalesce(shadow_correct::TINYINT, -1) AS shadow_correct,
-  primary_probability, primary_came, shadow_probability, shadow_came, primary_error, shadow_error,
-  is_measured::TINYINT AS is_measured, entity,
-  made::DOUBLE AS made, since::DOUBLE AS since, until::DOUBLE AS until
+  primary_probability, primary_came::FLOAT AS primary_came, shadow_probability,
+  shadow_came::FLOAT AS shadow_came, primary_error, shadow_error,
+  is_measured::TINYINT AS is_measured, entity, ({known})::UTINYINT AS known
 FROM judged WHERE name = $name
 """
+# The label that counted so long after the request, of a request old enough.
+_KNOWN = """
+    CASE WHEN since <= {after} AND coalesce(until > {after}, true) AND made <= $newest - {after} THEN {bit}
+      ELSE 0 END"""
 
 _CHIEF = """
 SELECT name FROM judged WHERE is_latest AND primary_correct IS NOT NULL
 GROUP BY name ORDER BY name <> 'label', count(*) DESC, name LIMIT 1
 """
+
+#: Days after the request by which a label may be known.
+HORIZONS = (1, 3, 7, 30)
+HOUR, DAY = 3_600_000_000, 86_400_000_000  # microseconds
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -87,9 +95,7 @@ class Judged:
         primary_error: How far the score lies from a number.
         is_measured: There is a number to be far from.
         entity: Whose request it is.
-        made: When the request was made, in microseconds.
-        since: For how long then the request had been made.
-        until: The same of the label that took its place.
+        known: A bit for each horizon: it is the label that counted then, and the request is old enough.
     """
 
     is_latest: NDArray[np.int8]
@@ -104,13 +110,11 @@ class Judged:
     shadow_error: Floats
     is_measured: NDArray[np.int8]
     entity: NDArray[np.uint64]
-    made: Floats
-    since: Floats
-    until: Floats
+    known: NDArray[np.uint8]
 
-    def known_within(self, microseconds: float) -> Flags:
-        """The labels that counted so long after their requests."""
-        return np.asarray((self.since <= microseconds) & ~(self.until <= microseconds))
+    def known_within(self, horizon: int) -> Flags:
+        """The labels that counted at the horizon of this place."""
+        return np.asarray(self.known & (1 << horizon) > 0)
 
 
 def judge(lake: OpenLake) -> None:
@@ -125,9 +129,10 @@ def judge(lake: OpenLake) -> None:
     lake.rows(_JUDGED.format(sides=",".join(sides), figures=",".join(figures)))
 
 
-def judged(lake: OpenLake, name: str) -> Judged:
-    """The labels of one name."""
-    return Judged(**lake.arrays(_COLUMNS, {"name": name}))
+def judged(lake: OpenLake, name: str, newest: int | None) -> Judged:
+    """The labels of one name, the newest of which was observed then."""
+    known = " +".join(_KNOWN.format(after=days * DAY, bit=1 << place) for place, days in enumerate(HORIZONS))
+    return Judged(**lake.arrays(_COLUMNS.format(known=known), {"name": name, "newest": newest}))
 
 
 def chief(lake: OpenLake) -> str | None:
