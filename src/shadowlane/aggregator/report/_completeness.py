@@ -64,7 +64,7 @@ def _pending(lake: OpenLake, ledger: Ledger, workers: WorkerCounts | None, remai
     if newest is None:
         return remainder
     [(delivered_by,)] = lake.rows(_DELIVERED_BY, {"newest": newest})
-    return min(remainder, max(0, ledger.delivered - delivered_by))
+    return min(remainder, max(0, ledger.delivered - int(delivered_by)))
 
 
 def _before_kafka(ledger: Ledger) -> Iterator[Station]:

@@ -231,4 +231,5 @@ def repeats(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def _met(halves: NDArray[np.uint32]) -> NDArray[np.uint32]:
     halves.sort()
-    return halves[1:][halves[1:] == halves[:-1]]
+    met: NDArray[np.uint32] = halves[1:][halves[1:] == halves[:-1]]
+    return met

@@ -3,18 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from shadowlane.aggregator.report import _distributions, _query, _segments
+from shadowlane.aggregator.report import _query
+from shadowlane.aggregator.report._agreement import agreement
 from shadowlane.aggregator.report._cohorts import cohorts
+from shadowlane.aggregator.report._columns import EVERY, LATENCIES, SCORES, columns
+from shadowlane.aggregator.report._completeness import completeness
+from shadowlane.aggregator.report._coverage import coverage
+from shadowlane.aggregator.report._disagreements import disagreement_figures
+from shadowlane.aggregator.report._distributions import binned, scores
+from shadowlane.aggregator.report._errors import error_clusters
+from shadowlane.aggregator.report._features import features
+from shadowlane.aggregator.report._freshness import freshness
+from shadowlane.aggregator.report._headline import headline
+from shadowlane.aggregator.report._hours import hours
 from shadowlane.aggregator.report._known import known_runs
+from shadowlane.aggregator.report._labels import labels
+from shadowlane.aggregator.report._latency import latencies
 from shadowlane.aggregator.report._ledger import ledger, load_counts
-from shadowlane.aggregator.report._load import load
+from shadowlane.aggregator.report._load import load, load_control
 from shadowlane.aggregator.report._report import Report
+from shadowlane.aggregator.report._resources import resources
 from shadowlane.aggregator.report._scope import Control, Scope
-from shadowlane.aggregator.report._strata import strata
+from shadowlane.aggregator.report._segments import look
+from shadowlane.aggregator.report._shared import slow_tail_rules
+from shadowlane.aggregator.report._strata import Strata, strata
+from shadowlane.aggregator.report._truth import Compared, ground_truth, load_truth
 from shadowlane.aggregator.report._watch import watch
+from shadowlane.aggregator.report.figures import LatencyBasis
 from shadowlane.aggregator.statistics import rate
-from shadowlane.lake import COMPARISONS, ERRORS, LEDGER, Lake, OpenLake, Versions, read_lake
+from shadowlane.lake import COMPARISONS, ERRORS, LABELS, LEDGER, Lake, OpenLake, Versions, read_lake
+
+#: What a report has when nothing else is asked for.
+SECTIONS = frozenset(
+    {
+        *("agreement", "completeness", "coverage", "disagreements", "distributions", "errors", "features"),
+        *("freshness", "latency", "resources", "rules", "segments", "totals", "truth"),
+    }
+)
+
+
+_ROW_BY_ROW = frozenset({"distributions", "latency", "freshness", "resources", "features"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What of a scope is to be told."""
+
+    by: Sequence[str] = ()
+    control: Control | None = None
+    sections: frozenset[str] = SECTIONS
+    threshold: float | None = None
+    confidence: float | None = None
 
 
 def read_report(
@@ -22,8 +63,9 @@ def read_report(
     scope: Scope,
     *,
     by: Sequence[str] = (),
-    control: Control | None = None,  # noqa: ARG001 - soon
-    sections: Collection[str] | None = None,
+    control: Control | None = None,
+    sections: Collection[str] = SECTIONS,
+    threshold: float | None = None,
     confidence: float | None = None,
     at: Versions | None = None,
 ) -> Report:
@@ -32,9 +74,10 @@ def read_report(
     Args:
         lake: The lake's folder. A table that is not there yet counts as empty.
         scope: Which requests count.
-        by: Names of segments to break the figures down by.
+        by: Names of segments, or of features as `feature:NAME`, to tell more of.
         control: An A/A control, whose noise agreement is held against.
-        sections: Which of the sections are read; None: all but `clusters`.
+        sections: Which of the sections are read.
+        threshold: From which score on an answer is 1, where labels are 0 or 1.
         confidence: At which the section `clusters` is read.
         at: The versions of the tables; None: the present ones.
 
@@ -42,49 +85,118 @@ def read_report(
         SettingsError: no request has a segment of that name.
         DamagedLakeError: a file that a table lists is gone, cut or altered; it says which.
     """
-    wanted = frozenset(() if sections is None else sections)
-    return read_lake(
-        lake,
-        scope,
-        (COMPARISONS, ERRORS, LEDGER),
-        lambda tables: _report(tables, scope, by, wanted, confidence),
-        at,
+    asked = Asked(
+        by=by, control=control, sections=frozenset(sections), threshold=threshold, confidence=confidence
     )
+    specs = (COMPARISONS, ERRORS, LEDGER, LABELS) if "truth" in sections else (COMPARISONS, ERRORS, LEDGER)
+    report = read_lake(lake, scope, specs, lambda tables: _report(tables, scope, asked), at)
+    return replace(report, headline=headline(report))
 
 
-def _report(
-    tables: OpenLake, scope: Scope, by: Sequence[str], wanted: frozenset[str], confidence: float | None
-) -> Report:
-    load(tables, scope, by)
-    load_counts(tables, scope)
-    counted = strata(tables)
-    scores = _distributions.scores(tables)
-    looked = _segments.look(tables, cohorts(tables, counted), by, edges=scores.edges if scores else ())
+def _report(lake: OpenLake, scope: Scope, asked: Asked) -> Report:
+    load(lake, scope, asked.by)
+    load_counts(lake, scope)
+    if asked.control:
+        load_control(lake, scope, asked.control)
+    counted = strata(lake)
+    report = _totals(lake, scope, counted)
+    report = _answers(lake, report, counted, asked)
+    return _circumstances(lake, report, counted, asked)
+
+
+def _totals(lake: OpenLake, scope: Scope, counted: Strata) -> Report:
+    """How many requests there are, and where they went."""
     compared, agreements, ignored, errored, first, last = _query.totals(counted)
-    is_empty = compared + errored == 0
     return Report(
         scope=scope,
-        table_versions=tables.versions,
+        table_versions=lake.versions,
         compared=compared,
         agreements=agreements,
         ignored=ignored,
         agreement_rate=rate(agreements, compared - ignored),
         errored=errored,
         error_rate=rate(errored, compared + errored),
-        undecodable=_query.undecodable(tables),
+        undecodable=_query.undecodable(lake),
         first_request=first,
         last_request=last,
-        latencies=_query.latencies(tables),
-        errors=_query.errors(tables, compared + errored),
-        scores=scores,
-        labels=_distributions.labels(tables),
-        segments=looked.asked,
-        standouts=looked.standouts,
-        ledger=ledger(tables, scope),
-        duplicates=_query.duplicates(tables),
+        latencies=(),
+        errors=_query.errors(lake, compared + errored),
+        scores=None,
+        labels=None,
+        segments=(),
+        ledger=ledger(lake, scope),
+        duplicates=_query.duplicates(lake),
         versions=_query.versions(counted),
         comparators=_query.comparators(counted),
-        largest_disagreements=_query.largest_disagreements(tables),
-        known_runs=known_runs(tables) if is_empty else (),
-        watch=watch(tables, confidence) if "clusters" in wanted else None,
+        largest_disagreements=(),
+        known_runs=() if compared + errored else known_runs(lake),
+    )
+
+
+def _answers(lake: OpenLake, report: Report, counted: Strata, asked: Asked) -> Report:
+    """What the two models answered, how fast, on what they differ, and what they had to go by."""
+    wants, with_rules = asked.sections.__contains__, "rules" in asked.sections
+    if asked.sections & _ROW_BY_ROW:
+        read = columns(lake, counted, _columns(asked.sections))
+        in_bins = binned(read) if asked.sections & {"distributions", "freshness"} else None
+        report = replace(
+            report,
+            latencies=latencies(lake, read) if wants("latency") else (),
+            scores=scores(read, in_bins) if wants("distributions") else None,
+            labels=labels(lake) if wants("distributions") else None,
+            freshness=freshness(read, in_bins) if wants("freshness") else None,
+            resources=resources(read) if wants("resources") else None,
+            features=features(lake, read, counted) if wants("features") else None,
+        )
+    if wants("errors"):
+        clusters = error_clusters(lake, report.requests, with_rules=with_rules)
+        report = replace(report, error_clusters=clusters)
+    if wants("disagreements"):
+        largest = _query.largest_disagreements(lake)
+        figures = disagreement_figures(lake, with_rules=with_rules)
+        report = replace(report, largest_disagreements=largest, disagreement_figures=figures)
+    return replace(report, latencies=_with_tails(lake, report.latencies) if with_rules else report.latencies)
+
+
+def _columns(sections: Collection[str]) -> tuple[str, ...]:
+    """What is read row by row."""
+    wanted = {"distributions": SCORES, "latency": (*LATENCIES, "basis")}
+    if not wanted.keys() >= {*sections} & _ROW_BY_ROW:
+        return EVERY
+    return tuple(name for section, names in wanted.items() if section in sections for name in names)
+
+
+def _with_tails(lake: OpenLake, found: tuple[LatencyBasis, ...]) -> tuple[LatencyBasis, ...]:
+    """With what the slow requests share, of those that were timed alone and warm."""
+    return tuple(
+        replace(each, tail=replace(tail, rules=slow_tail_rules(lake, each.basis, tail.threshold_ms)))
+        if each.basis == "single" and (tail := each.tail) and tail.slow.part
+        else each
+        for each in found
+    )
+
+
+def _circumstances(lake: OpenLake, report: Report, counted: Strata, asked: Asked) -> Report:
+    """Who was right, of whom all this is so, and what the figures rest on."""
+    wants = asked.sections.__contains__
+    outcomes = load_truth(lake, asked.threshold) if wants("truth") else None
+    groups = None
+    if wants("segments") or asked.by:
+        groups = cohorts(lake, counted, outcomes.first if outcomes else None)
+        looked = look(lake, groups, asked.by, edges=report.scores.edges if report.scores else ())
+        others = tuple(each for each in looked.found if each.name not in asked.by)
+        report = replace(report, segments=(*looked.asked, *others), standouts=looked.standouts)
+    if wants("truth"):
+        compared = Compared(
+            requests=report.compared, agreement=report.agreement_rate, hours=hours(counted), cohorts=groups
+        )
+        report = replace(report, truth=ground_truth(lake, outcomes, compared))
+    if wants("completeness"):
+        balance = completeness(lake, report.ledger, report.compared, report.errored)
+        report = replace(report, completeness=balance)
+    return replace(
+        report,
+        agreement=agreement(lake, counted, asked.control) if wants("agreement") else None,
+        coverage=coverage(counted) if wants("coverage") else None,
+        watch=watch(lake, asked.confidence) if wants("clusters") else None,
     )
