@@ -323,5 +323,5 @@ def test_the_lift_is_as_sure_as_the_relative_risk() -> None:
     assert found is not None
     ratio, half = (40 / 100) / (20 / 900), 1.959964 * np.sqrt(0.6 / 40 + (1 - 20 / 900) / 20)
     low, high = (each / (0.1 * each + 0.9) for each in (ratio * np.exp(-half), ratio * np.exp(half)))
-    assert (found.low, found.high) == (pytest.approx(low), pytest.approx(high))
+    assert [found.low, found.high] == pytest.approx([low, high])
     assert lift_interval(Count(1000, 60), 60, 1000) is None

@@ -105,9 +105,10 @@ def _numbers_hold(term: Term, column: Numbers) -> NDArray[np.bool_]:
 
 def roundest(low: float, high: float, near: float) -> float:
     """The number with the fewest digits from `low` to `high`, of several the nearest to `near`."""
+    low, high = float(low), float(high)
     if low < -_HUGE or high > _HUGE:  # where there is an infinity, one that is not far from the other end
         low, high = max(low, -10 * abs(high) - 10), min(high, 10 * abs(low) + 10)
-    near = min(max(near, low), high)
+    near = float(min(max(near, low), high))
     if low <= 0 <= high:
         return 0.0
     exponent = math.floor(math.log10(max(abs(low), abs(high)))) + 1
