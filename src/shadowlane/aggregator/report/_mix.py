@@ -39,7 +39,7 @@ class _Shift:
     rates: tuple[float, float]
     within: float
     p_value: float
-    moved: str  # the value whose share changed the most
+    grown: str  # the value whose share grew the most
     shares: tuple[float, float]
 
     @property
@@ -74,7 +74,7 @@ def _shifts(block: Block, column: int) -> Iterator[_Shift]:
         summed(places[half], block.counts[half], PLACES) for half in (~block.is_later, block.is_later)
     )
     shares = [half[:, 0] / max(1.0, half[:, 0].sum()) for half in (earlier, later)]
-    moved = int(np.argmax(np.abs(shares[1] - shares[0])))
+    grown = int(np.argmax(shares[1] - shares[0]))
     for figure, bad in (("agreement", _disagreements), ("errors", _errors)):
         parts, wholes = zip(bad(earlier), bad(later), strict=True)
         found = _change(parts, wholes)
@@ -83,8 +83,8 @@ def _shifts(block: Block, column: int) -> Iterator[_Shift]:
                 figure,
                 block.names[column],
                 *found,
-                name_of((term(block, column, moved),)),
-                (float(shares[0][moved]), float(shares[1][moved])),
+                name_of((term(block, column, grown),)),
+                (float(shares[0][grown]), float(shares[1][grown])),
             )
 
 
@@ -137,10 +137,11 @@ def _standout(shift: _Shift, p_value: float, whole: Tally) -> Standout:
 def _sentence(shift: _Shift, sign: int, segment: str) -> str:
     rates = [1 - rate if sign < 0 else rate for rate in shift.rates]
     what = "agreement" if sign < 0 else "the rate of errors"
-    within = sign * shift.within
+    points = f"{sign * shift.within * 100:.1f}"
+    within = "not within its values" if float(points) == 0 else f"within its values by {points} points"
     return (
         f"the mix of {segment} changed: from the earlier half of the time to the later, {what} went from "
-        f"{_values.percent(rates[0], 1)} to {_values.percent(rates[1], 1)}, but within its values by "
-        f"{within * 100:+.1f} points; {shift.moved} went from {_values.percent(shift.shares[0], 1)} to "
+        f"{_values.percent(rates[0], 1)} to {_values.percent(rates[1], 1)}, but {within}; "
+        f"{shift.grown} went from {_values.percent(shift.shares[0], 1)} to "
         f"{_values.percent(shift.shares[1], 1)} of the requests"
     )
