@@ -97,7 +97,7 @@ def plan(
             settings(lake=lake, config=config).lake,
             scope,
             values["metric"] or planning.Metric.agreement,
-            {*shares},
+            {name for name, number in shares.items() if number is None},
             planning.MIN_SHARE if min_share is None else min_share,
         )
     values["segments"] = _segments(shares, rates, measured)

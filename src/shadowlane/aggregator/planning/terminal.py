@@ -33,7 +33,7 @@ _DEFAULT = "default"
 def print_plan(plan: Plan, console: Console) -> None:
     """Print the plan; its summary is the last line."""
     *more, summary = sentences(plan)
-    parts: list[RenderableType] = [_scopes(plan), Text(), _figures(plan), Text()]
+    parts: list[RenderableType] = [_title(plan), Text(), _scopes(plan), Text(), _figures(plan), Text()]
     remarks = _remarks([*plan.notes, _assumed(plan), *more])
     page = Group(*parts, remarks, Text(), Text(summary, "bold"))
     width = min(console.width, _WIDTH)
@@ -45,6 +45,14 @@ def print_plan(plan: Plan, console: Console) -> None:
         console.print(page, width=width)
     console.file.writelines(f"{line.rstrip()}\n" for line in captured.get().rstrip("\n").split("\n"))
     console.file.flush()
+
+
+def _title(plan: Plan) -> Text:
+    traffic = number(plan.inputs.traffic.requests_per_second)
+    return Text.assemble(
+        ("shadowlane plan", "bold cyan"),
+        (f"   {traffic} requests a second, {percent(plan.sampling)} replayed", "dim"),
+    )
 
 
 def _remarks(remarks: Sequence[str]) -> Table:
@@ -116,7 +124,7 @@ def _difference(plan: Plan) -> str:
     of = "" if aim.metric is Metric.correctness else f" {number(aim.rate)}"
     return (
         f"of {number(aim.difference)} in {aim.metric.value}{of}: {looks.fixed:,} looked at once,"
-        f" {looks.anytime:,} ({looks.extra:.1f} times) at will"
+        f" {looks.anytime:,} at any time ({looks.extra:.1f} times)"
     )
 
 
@@ -186,8 +194,8 @@ def _assumed(plan: Plan) -> str:
     of_truth = ("label_coverage", "label_delay_days", "discordance")
     is_of_truth = plan.inputs.aim.metric is Metric.correctness
     values = [
-        f"{each.name} {each.value if isinstance(each.value, (str, bool)) else number(each.value)}"
+        f"{each.name} {each.value if isinstance(each.value, str) else number(each.value)}"
         for each in given
-        if each.name != "segments" and (is_of_truth or each.name not in of_truth)
+        if each.name not in ("segments", "is_anytime") and (is_of_truth or each.name not in of_truth)
     ]
     return f"Assumed: {', '.join(values)}."
