@@ -42,6 +42,7 @@ from shadowlane.aggregator.report.figures import (
     PairedLatency,
     Rate,
     Resources,
+    Reweighted,
     Rule,
     Rules,
     ScoreDistribution,
@@ -52,8 +53,10 @@ from shadowlane.aggregator.report.figures import (
     Standout,
     Station,
     Tail,
+    Term,
     TimePoint,
     TolerancePoint,
+    Watch,
     WorkerCounts,
 )
 from shadowlane.aggregator.statistics import bin_edges, jensen_shannon
@@ -402,6 +405,10 @@ def _group(value: str | None, requests: int, agreement: float, errors: float) ->
         agreement=rate(agreements, compared),
         errors=rate(errored, requests),
         mean_difference=0.01 if value != "BR" else -0.094,
+        shadow_p50_ms=21.0,
+        primary_p50_ms=16.0,
+        only_primary_correct=40,
+        only_shadow_correct=44,
         shadow_p99_ms=88.0 if value != "BR" else 140.0,
         primary_p99_ms=51.0,
         distance=0.04 if value != "BR" else 0.31,
@@ -416,6 +423,8 @@ def _group(value: str | None, requests: int, agreement: float, errors: float) ->
 SEGMENTS = (
     Segment(
         name="country",
+        values=140,
+        note="Requests without the segment are a group of their own.",
         groups=(
             _group("BR", 2_400, 0.782, 0.11),
             _group("IN", 3_000, 0.941, 0.08),
@@ -432,6 +441,8 @@ STANDOUTS = (
     Standout(
         segment="country",
         value="BR",
+        terms=(Term(segment="country", value="BR"),),
+        name="country=BR",
         figure="agreement",
         group=0.782,
         whole=0.95,
@@ -450,6 +461,17 @@ STANDOUTS = (
         share=0.11,
         p_value=1e-9,
         sentence="country = BR: the shadow is right 14 points less often than the primary.",
+    ),
+    Standout(
+        segment="device",
+        value=None,
+        figure="mix",
+        group=-0.02,
+        whole=0.01,
+        requests=21_740,
+        share=1.0,
+        p_value=0.0004,
+        sentence="Agreement rose by the mix of device alone; within each it fell.",
     ),
 )
 
@@ -500,6 +522,7 @@ def _outcome(name: str, kind: str) -> Outcome:
             shadow_mean_absolute=11.4,
             difference=-0.7,
             difference_interval=interval(-0.9, -0.5, "normal"),
+            left_out=7,
         )
         if is_number
         else None,
@@ -518,6 +541,10 @@ def _outcome(name: str, kind: str) -> Outcome:
         ),
         agreement_labelled=0.938,
         agreement_all=0.95,
+        reweighted=(Reweighted(segment="country", primary=0.9, shadow=0.89, difference=-0.01, reached=0.98),),
+        calibration_difference=-0.0052 if is_binary else None,
+        calibration_difference_interval=interval(-0.009, -0.001, "normal") if is_binary else None,
+        users=9_000,
     )
 
 
@@ -527,6 +554,8 @@ TRUTH = GroundTruth(
     withdrawn=2,
     contradictory=1,
     unknown=240,
+    errored=12,
+    more_names=2,
 )
 
 FEATURES = Features(
@@ -555,6 +584,7 @@ FEATURES = Features(
     ),
     requests_with_missing=rate(1_703, 21_740),
     source="comparisons and errors",
+    others=3,
 )
 
 
@@ -610,5 +640,18 @@ def coverage(days: int) -> Coverage:
         is_full_week=False,
     )
 
+
+WATCH = Watch(
+    level=0.95,
+    users=9_000,
+    requests=21_740,
+    alike=2.4,
+    of_disagreement=1.3,
+    of_errors=1.1,
+    of_slowness=1.0,
+    shadow_p99_ms=interval(60.0, 75.0),
+    p99_ratio=interval(1.7, 2.1),
+    cpu_p99_ms=None,
+)
 
 DUPLICATES = Duplicates(repeated_rows=2, repeated_requests=3, repeated_errors=1, recovered=4)

@@ -101,6 +101,7 @@ def full() -> Report:
         freshness=sections.FRESHNESS,
         resources=sections.RESOURCES,
         coverage=sections.coverage(17),
+        watch=sections.WATCH,
         known_runs=(KnownRun(model="ranker", shadow="challenger", run="march"),),
     )
 

@@ -101,7 +101,7 @@ def _by_hour(slices: Sequence[Slice], whole: float | None) -> Picture:
         parts.append(mark(x, frame.y(rate.value or 0.0), "rate"))
     worst = min(known, key=lambda each: each[1].value or 0.0)
     title = "Agreement by hour of day (UTC)"
-    described = f"Lowest at {slices[worst[0]].name}: {_values.percent(worst[1].value)}."
+    described = f"Lowest at {visible(slices[worst[0]].name, 40)}: {_values.percent(worst[1].value)}."
     drawing = picture("freshness-hours", title, described, parts, WIDTH, HEIGHT)
     return Picture(title, (("rate", "rate and interval"), ("whole", "over all")), drawing)
 

@@ -35,7 +35,7 @@ def features(report: Report) -> Iterator[Section]:
         )
         for each in found.features[:_MOST_FEATURES]
     ]
-    more = len(found.features) - _MOST_FEATURES
+    more = found.others + max(0, len(found.features) - _MOST_FEATURES)
     names = ("missing", "of requests", "of disagreements", "unexpected", "fetched other")
     shown = table(
         (Column("feature", "data"), *right(*names)),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from shadowlane.aggregator.forms.content._parts import Column, Section, table
+from shadowlane.aggregator.forms.content._parts import Column, Section, right, table
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._notes import notes
 from shadowlane.aggregator.report._report import Report
@@ -43,6 +43,25 @@ def evidence(report: Report) -> Section:
     if scope.where:
         rows.append(("where", visible(scope.where, 400)))
     return Section(key="evidence", title="Evidence", tables=(table(("what", Column("which", "data")), rows),))
+
+
+def watch(report: Report) -> Iterator[Section]:
+    """What the gate's intervals rest on: how requests cluster by user."""
+    found = report.watch
+    if not found:
+        return
+    rows = [
+        ("users", f"{found.users:,} of {found.requests:,} requests"),
+        ("requests worth one, of disagreement", f"{found.of_disagreement:,.2f}"),
+        ("requests worth one, of errors", f"{found.of_errors:,.2f}"),
+        ("requests worth one, of slowness", f"{found.of_slowness:,.2f}"),
+        ("shadow p99", _values.between(found.shadow_p99_ms, _values.milliseconds)),
+        ("shadow p99 by primary p99", _values.between(found.p99_ratio, _values.number)),
+        ("CPU p99", _values.between(found.cpu_p99_ms, _values.milliseconds)),
+    ]
+    lead = f"The gate's intervals hold at {found.level * 100:g} % however often one looks."
+    shown = table(("what", *right("value")), [row for row in rows if row[1] != _values.NOTHING])
+    yield Section(key="watch", title="Looking often", lead=(lead,), tables=(shown,))
 
 
 def _version(name: str) -> str:

@@ -28,9 +28,16 @@ def segments(report: Report) -> Iterator[Section]:
         yield Section(
             key=f"segment-{place + 1}",
             title=f"By {visible(segment.name, _LONGEST)}",
-            lead=("The worst first; rates of small groups say little.",),
+            lead=tuple(_lead(segment)),
             tables=tuple(_tables(segment)),
         )
+
+
+def _lead(segment: Segment) -> Iterator[str]:
+    known = f"{_values.many(segment.values, 'value')}, the" if segment.values is not None else "The"
+    yield f"{known} worst first; rates of small groups say little."
+    if segment.note:
+        yield visible(segment.note, 400)
 
 
 def group_name(group: SegmentGroup, segment: Segment) -> str:
@@ -50,7 +57,8 @@ def _standouts(found: tuple[Standout, ...]) -> Table:
         (Column("group", "data"), "figure", *right("group", "all", "requests", "share", "p")),
         [
             (
-                f"{visible(each.segment, _LONGEST)} = {visible(each.value or _NONE, _LONGEST)}",
+                visible(each.name, 2 * _LONGEST)
+                or f"{visible(each.segment, _LONGEST)} = {visible(each.value or _NONE, _LONGEST)}",
                 visible(each.figure),
                 _written(each, each.group),
                 _written(each, each.whole),
@@ -66,7 +74,7 @@ def _standouts(found: tuple[Standout, ...]) -> Table:
 def _written(standout: Standout, value: float) -> str:
     if standout.figure == "latency":
         return _values.milliseconds(value)
-    is_difference = standout.figure == "correctness" and (standout.group < 0 or standout.whole < 0)
+    is_difference = standout.figure in ("correctness", "mix")
     return _values.points(value) if is_difference else _values.percent(value)
 
 
@@ -91,12 +99,20 @@ def _tables(segment: Segment) -> Iterator[Table]:
     )
     more = [(group_name(each, segment), *_more(each)) for each in groups]
     if any(cell != _values.NOTHING for row in more for cell in row[1:]):
-        names = ("errors p", "shadow p99", "primary p99", "distance", "mean difference")
+        names = (
+            "errors p",
+            "primary p50",
+            "shadow p50",
+            "primary p99",
+            "shadow p99",
+            "distance",
+            "difference",
+        )
         yield table((name, *right(*names)), more, title="Also")
     right_ones = [(group_name(each, segment), *_truth(each)) for each in groups]
     if any(cell != _values.NOTHING for row in right_ones for cell in row[1:]):
-        names = ("labelled", "primary right", "shadow right", "shadow's interval", "p")
-        yield table((name, *right(*names)), right_ones, title="Against labels")
+        heads = ("labelled", "primary right", "shadow right", "only primary", "only shadow", "p")
+        yield table((name, *right(*heads)), right_ones, title="Against labels")
 
 
 def _ends(rate: Rate | None) -> str:
@@ -106,8 +122,10 @@ def _ends(rate: Rate | None) -> str:
 def _more(each: SegmentGroup) -> tuple[str, ...]:
     return (
         _values.p_value(each.errors_p),
-        _values.milliseconds(each.shadow_p99_ms),
+        _values.milliseconds(each.primary_p50_ms),
+        _values.milliseconds(each.shadow_p50_ms),
         _values.milliseconds(each.primary_p99_ms),
+        _values.milliseconds(each.shadow_p99_ms),
         _values.distance(each.distance),
         _values.signed(each.mean_difference),
     )
@@ -119,6 +137,7 @@ def _truth(each: SegmentGroup) -> tuple[str, ...]:
         _values.count(shadow.whole if shadow else None),
         _values.percent(primary.value if primary else None),
         _values.percent(shadow.value if shadow else None),
-        _ends(shadow),
+        _values.count(each.only_primary_correct),
+        _values.count(each.only_shadow_correct),
         _values.p_value(each.correct_p),
     )

@@ -10,7 +10,12 @@ from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report.figures import Correctness, GroundTruth, NumericError, Outcome
 from shadowlane.visible import visible
 
-_KINDS = {"class": "labels", "binary": "outcomes of 0 or 1", "number": "numbers"}
+_KINDS = {
+    "class": "labels",
+    "binary": "outcomes of 0 or 1",
+    "number": "numbers",
+    "other": "nothing that predictions can be held against",
+}
 _MOST_GROUPS = 12
 
 
@@ -36,6 +41,8 @@ def _lead(outcome: Outcome) -> Iterator[str]:
     )
     if outcome.threshold is not None:
         yield f"A score from {_values.number(outcome.threshold)} on counts as 1."
+    if outcome.users is not None:
+        yield f"Requests cluster by {_values.many(outcome.users, 'user')}: the intervals go by users."
     if outcome.agreement_labelled is not None:
         yield (
             f"Agreement is {_values.percent(outcome.agreement_labelled)} among these, "
@@ -52,11 +59,14 @@ def _odd(found: GroundTruth) -> Iterator[str]:
             (found.withdrawn, "withdrawn"),
             (found.contradictory, "contradictory (observed at the same time)"),
             (found.unknown, "of requests not in this report"),
+            (found.errored, "of requests that the shadow gave no answer to"),
         )
         if number
     ]
     if odd:
         yield f"Of all labels: {', '.join(odd)}."
+    if found.more_names:
+        yield f"Besides, {_values.many(found.more_names, 'name')} of labels less frequent than these."
 
 
 def _tables(outcome: Outcome) -> Iterator[Table]:
@@ -71,6 +81,8 @@ def _tables(outcome: Outcome) -> Iterator[Table]:
         yield from _calibration(outcome)
     if outcome.horizons:
         yield _horizons(outcome)
+    if outcome.reweighted:
+        yield _reweighted(outcome)
     if outcome.coverage:
         yield _coverage(outcome)
 
@@ -122,24 +134,21 @@ def _numeric(found: NumericError) -> Table:
             ),
         ],
         title=f"Distance from the label ({found.requests:,} requests)",
+        note=f"Left out, without two finite scores: {found.left_out:,}." if found.left_out else "",
     )
 
 
 def _calibration(outcome: Outcome) -> Iterator[Table]:
-    sides = ((PRIMARY, outcome.primary_calibration), (SHADOW, outcome.shadow_calibration))
-    yield table(
-        ("model", *right("Brier score", "expected calibration error")),
-        [
-            (model, _values.distance(each.brier), _values.distance(each.expected_error))
-            for model, each in sides
-            if each
-        ],
-        title="Calibration",
-        note=""
-        if outcome.brier_difference is None
-        else f"Brier score, shadow less primary: {_values.signed(outcome.brier_difference)} "
-        f"({_values.between(outcome.brier_difference_interval, _values.signed)}); less is better.",
-    )
+    both = ((PRIMARY, outcome.primary_calibration), (SHADOW, outcome.shadow_calibration))
+    sides = [(model, each) for model, each in both if each]
+    rows = [
+        (model, _values.distance(each.brier), _values.distance(each.expected_error)) for model, each in sides
+    ]
+    columns = ("model", *right("Brier score", "expected calibration error"))
+    is_own = any(each.of == "label" for _, each in sides)
+    promise = "Scores as the probability that the model's own label is right." if is_own else ""
+    note = " ".join([promise, *_calibration_differences(outcome)]).strip()
+    yield table(columns, rows, title="Calibration", note=note)
     bins = [
         (
             model,
@@ -148,11 +157,21 @@ def _calibration(outcome: Outcome) -> Iterator[Table]:
             _values.percent(each.outcome_rate),
         )
         for model, side in sides
-        if side
         for each in side.bins
     ]
     columns = ("model", *right("requests", "mean score", "came true"))
     yield table(columns, bins, title="Calibration by bin", behind=True)
+
+
+def _calibration_differences(outcome: Outcome) -> Iterator[str]:
+    found = (
+        ("Brier score", outcome.brier_difference, outcome.brier_difference_interval),
+        ("calibration error", outcome.calibration_difference, outcome.calibration_difference_interval),
+    )
+    for name, difference, interval in found:
+        if difference is not None:
+            ends = f" ({_values.between(interval, _values.signed)})" if interval else ""
+            yield f"{name}, shadow less primary: {_values.signed(difference)}{ends}; less is better."
 
 
 def _horizons(outcome: Outcome) -> Table:
@@ -172,6 +191,22 @@ def _horizons(outcome: Outcome) -> Table:
         )
     names = ("due", "labelled", "primary right", "shadow right", "difference", "interval")
     return table(("labels within", *right(*names)), rows, title="By horizon")
+
+
+def _reweighted(outcome: Outcome) -> Table:
+    rows = [
+        (
+            visible(each.segment, 40),
+            _values.percent(each.primary),
+            _values.percent(each.shadow),
+            _values.points(each.difference),
+            _values.percent(each.reached),
+        )
+        for each in outcome.reweighted[:_MOST_GROUPS]
+    ]
+    columns = (Column("segment", "data"), *right("primary right", "shadow right", "difference", "reached"))
+    note = "Had the segment's values the shares among labels that they have among the compared requests."
+    return table(columns, rows, title="Reweighted by segment", note=note)
 
 
 def _coverage(outcome: Outcome) -> Table:
