@@ -159,11 +159,13 @@ def _cut(column: Numbers, sought: NDArray[np.bool_]) -> NDArray[np.float64]:
     both = [_some(column.values[finite & each]) for each in (sought, ~sought)]
     most = 2 * _CUTS
     if all(len(np.unique(each[:_PEEK])) <= most for each in both):
-        distinct = np.unique(column.values[finite])
+        distinct = np.unique(column.values[~np.isnan(column.values)])
         if len(distinct) <= most:
             return distinct[:-1]
     levels = np.arange(1, _CUTS) / _CUTS
     cuts = [np.quantile(each, levels, method="lower") for each in both if len(each)]
+    if np.isinf(column.values).any():  # infinities are in bins of their own
+        cuts.append(np.array([-np.inf, column.values[finite].max(initial=-np.inf)]))
     return np.unique(np.concatenate(cuts)) if cuts else np.zeros(0)
 
 

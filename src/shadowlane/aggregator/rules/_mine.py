@@ -78,9 +78,10 @@ def _next(
         key=lambda each: each.gain * KEPT ** (each.complexity - 1) - margin * (each.complexity - 1),
     )
     terms = _sharp(columns, bins, sought, rows, draft, explained)
-    holds = holds_for(terms, columns) if terms else None
-    if holds is None:
+    if not terms:
         return None
+    terms = _needed(terms, columns, sought, rows, explained, margin)
+    holds = holds_for(terms, columns)
     p_value = _corrected(terms, bins, sought[rows], holds[rows])
     if p_value > _CHANCE or int((holds & sought)[rows].sum()) < bounds.fewest:
         return None
@@ -115,6 +116,29 @@ def _sharp(
             terms[place] = term
             held[place] = np.ones(len(rows), bool) if term is None else holds_for([term], [column])[rows]
     return tuple(term for term in terms if term is not None)
+
+
+def _needed(
+    terms: tuple[Term, ...],
+    columns: Sequence[Column],
+    sought: NDArray[np.bool_],
+    rows: Ints,
+    explained: Explained,
+    margin: float,
+) -> tuple[Term, ...]:
+    """The terms without those that explain nothing any more, now that the thresholds are exact."""
+
+    def gain(of: Sequence[Term]) -> float:
+        holds = holds_for(of, columns)[rows]
+        return float(explained.by((holds & sought[rows]).sum(), holds.sum()))
+
+    while len(terms) > 1:
+        fewer = [terms[:place] + terms[place + 1 :] for place in range(len(terms))]
+        best = max(fewer, key=gain)
+        if gain(best) < gain(terms) * KEPT - margin:
+            break
+        terms = best
+    return terms
 
 
 def _in_bins(bins: Binned, rows: Ints, cut: Cut) -> NDArray[np.bool_]:
