@@ -87,7 +87,7 @@ def schema() -> dict[str, Any]:
 
 
 def _record(cls: type[Any], found: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """The schema of one class; those of the classes in it go to `found`. Fields may be added: none is shut out."""
+    """The schema of one class, which shuts out no new fields; those of the classes in it go to `found`."""
     said, types = _said(cls), get_type_hints(cls)
     names = [each.name for each in fields(cls)]
     properties = {

@@ -15,6 +15,7 @@ try:
     )
     from shadowlane.aggregator._landings import Landings
     from shadowlane.aggregator._plan import AggregatorPlan
+    from shadowlane.aggregator.forms._csv import report_to_csv
     from shadowlane.aggregator.forms._errors import errors_to_json
     from shadowlane.aggregator.forms._html import report_to_html
     from shadowlane.aggregator.forms._json import report_to_json
@@ -55,6 +56,7 @@ __all__ = [
     "gate_to_json",
     "gate_to_markdown",
     "read_report",
+    "report_to_csv",
     "report_to_html",
     "report_to_json",
     "report_to_markdown",

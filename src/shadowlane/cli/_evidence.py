@@ -122,16 +122,17 @@ def _show(figures: Report, verdict: GateResult, form: Format, output: Path | Non
         return
     if form is Format.table:
         raise SettingsError(
-            "a table goes to the terminal; with --output, choose --format json, markdown or html"
+            "a table goes to the terminal; with --output, choose --format json, markdown, html or csv"
         )
     text = {
         Format.json: lambda: aggregator.report_to_json(figures),
         Format.markdown: lambda: aggregator.report_to_markdown(figures, verdict),
         Format.html: lambda: aggregator.report_to_html(figures, verdict),
+        Format.csv: lambda: aggregator.report_to_csv(figures, verdict),
     }[form]()
     if output is None:
         with printing():
-            typer.echo(text)
+            typer.echo(text, nl=False)
         return
     try:
         output.write_text(text, encoding="utf-8")

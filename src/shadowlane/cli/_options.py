@@ -65,6 +65,7 @@ class Format(StrEnum):
     json = "json"
     markdown = "markdown"
     html = "html"
+    csv = "csv"
 
 
 def settings(
