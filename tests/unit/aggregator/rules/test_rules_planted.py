@@ -152,7 +152,7 @@ def test_of_correlated_decoys_the_true_cause_is_named(seed: int) -> None:
     language = np.where(made.random.random(ROWS) < 0.97, is_br, made.random.random(ROWS) < 0.1)
     region = is_br | (made.random.random(ROWS) < 0.05)
     latitude = np.where(is_br, -15.0, 45.0) + made.random.normal(size=ROWS) * 12
-    decoys = [
+    decoys: list[Column] = [
         Numbers("latitude", latitude, "feature"),
         Categories("language", language.astype(np.int32), ("other", "pt"), "segment"),
         Categories("region", region.astype(np.int32), ("north", "south"), "segment"),
