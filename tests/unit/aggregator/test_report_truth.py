@@ -118,6 +118,8 @@ def test_two_classifiers_are_held_against_the_outcome(tmp_path: Path) -> None:
     assert right.difference == pytest.approx(1 / 9)
     assert apart is not None
     assert (apart.requests, apart.primary.part, apart.shadow.part) == (3, 1, 2)
+    assert found.primary_correct_on_disagreements == pytest.approx(1 / 3)
+    assert found.shadow_correct_on_disagreements == pytest.approx(2 / 3)
     assert found.agreement_labelled == pytest.approx(6 / 9)
     assert found.agreement_all == pytest.approx(6 / 10)
 

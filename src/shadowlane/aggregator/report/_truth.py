@@ -134,6 +134,7 @@ def _outcome(
     users = Users.among(labels.entity, is_latest)
     labelled = int(np.count_nonzero(is_latest))
     right = correctness(labels, users, is_latest, level)
+    apart = correctness(labels, users, is_latest & (labels.agreement == 0), level)
     by_segment = truth_by_segment(lake, groups, rule.name)
     found = calibrations(labels, users, rule, level)
     return Outcome(
@@ -141,7 +142,7 @@ def _outcome(
         kind=rule.kind,
         labelled=rate_of(labelled, compared.requests, level),
         correctness=right,
-        on_disagreements=correctness(labels, users, is_latest & (labels.agreement == 0), level),
+        on_disagreements=apart,
         threshold=rule.threshold,
         primary_calibration=found.primary,
         shadow_calibration=found.shadow,
@@ -156,6 +157,8 @@ def _outcome(
         calibration_difference=found.difference,
         calibration_difference_interval=found.difference_interval,
         users=users.count(is_latest),
+        primary_correct_on_disagreements=apart.primary.value if apart else None,
+        shadow_correct_on_disagreements=apart.shadow.value if apart else None,
     )
 
 

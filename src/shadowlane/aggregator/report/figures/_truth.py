@@ -109,6 +109,8 @@ class Outcome:
     calibration_difference: float | None = None  # of the expected errors, the shadow's less the primary's
     calibration_difference_interval: Interval | None = None
     users: int | None = None  # of how many, where requests cluster by entity_id: intervals then go by them
+    primary_correct_on_disagreements: float | None = None  # the rates of `on_disagreements`
+    shadow_correct_on_disagreements: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
