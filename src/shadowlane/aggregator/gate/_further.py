@@ -221,6 +221,6 @@ def _resources(look: Look, asked: ResourceCriteria) -> Iterator[Check]:
         )
 
 
-def megabytes(value: float, decimals: int = 0) -> str:
-    """1,234 MB."""
+def megabytes(value: float, decimals: int = 1) -> str:
+    """1,234.5 MB."""
     return f"{value:,.{decimals}f} MB"

@@ -137,12 +137,14 @@ class Look:
         """
         said = [*doubts]
         is_watched = self.level is not None and not is_counted and value is not None
-        if is_watched and self.watch is None:
+        if not is_watched:
+            interval = None
+        elif self.watch is None:
             said.append(_BLIND)
             interval = None
-        elif is_watched and at is None and interval is None:
+        elif at is None and interval is None:
             said.append(_TOO_FEW)
-        elif is_watched and at is not None:
+        elif at is not None:
             interval = at(1.0)
         passed = None if is_watched and interval is None else meets(value, operator, bound, interval)
         is_open = interval is not None and passed is None
