@@ -14,6 +14,7 @@ import numpy as np
 
 _LARGE = 3000.0
 _STEEP = 700.0  # an exponent that a float still holds
+_NOTHING = -800.0  # and one that is 0 whatever it is multiplied by here
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
@@ -86,7 +87,7 @@ def beta_quantile(p: float, a: float, b: float, *, upper: bool = False) -> float
         following = _newton(a, b, x, here, wanted, below=below)
         if not low < following < high:
             following = (low + high) / 2 if low else high / 16
-        if abs(following - x) <= 2e-16 * x or not low < following < high:
+        if abs(following - x) <= 4e-15 * x or not low < following < high:
             return following
         x = following
     return x
@@ -105,16 +106,17 @@ def _newton(a: float, b: float, x: float, here: float, wanted: float, *, below: 
 
 def _log_tail(a: float, b: float, x: float, y: float) -> float:
     """The logarithm of the probability below a point that lies below the mean."""
-    if min(a, b) > _LARGE:
-        return log_kernel(a, b, x, y) + math.log(_area(a, b, x, y))
-    return log_kernel(a, b, x, y) + math.log(_continued_fraction(a, b, x, y))
+    height = log_kernel(a, b, x, y)
+    if height < _NOTHING:
+        return height
+    return height + math.log((_area if min(a, b) > _LARGE else _continued_fraction)(a, b, x, y))
 
 
 def _area(a: float, b: float, x: float, y: float) -> float:
     """By Gauss-Legendre over the part of the tail that counts: it looks like a normal distribution's."""
     deviation = math.sqrt(x * y / (a + b))
     away = max((a * y - b * x) / (a + b) / deviation, 4.5)
-    width = min(deviation * 40 / away, x)
+    width = min(deviation * 40 / away, x)  # exp(-40) is where nothing is left
     steps = (_NODES + 1) * (width / 2)
     heights = (a - 1) * np.log1p(-steps / x) + (b - 1) * np.log1p(steps / y)
     return float(np.dot(_WEIGHTS, np.exp(heights))) * width / 2 / (x * y)
@@ -133,7 +135,7 @@ def _continued_fraction(a: float, b: float, x: float, y: float) -> float:
         top, top_before = numerator * top_before + denominator * top, top
         bottom, bottom_before = numerator * bottom_before + denominator * bottom, bottom
         following = top / bottom
-        if abs(following - value) <= 1e-16 * following:
+        if abs(following - value) <= 1e-15 * following:
             return following
         value = following
         top, top_before = top / bottom, top_before / bottom

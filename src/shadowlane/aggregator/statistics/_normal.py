@@ -36,6 +36,7 @@ def student_deviations(level: float, freedom: float) -> float:
     """How many to each side hold this much of Student's distribution; infinite without freedom."""
     if freedom <= 0:
         return math.inf
-    # The share that t's square has in itself and the freedom is a beta variable.
+    # The share that t's square has in itself and the freedom is a beta variable, and so is the rest.
     share = beta_quantile(outside(level), 0.5, freedom / 2, upper=True)
-    return math.sqrt(freedom * share / (1 - share)) if share < 1 else math.inf
+    rest = 1 - share if share < 0.5 else beta_quantile(outside(level), freedom / 2, 0.5)  # noqa: PLR2004
+    return math.sqrt(freedom * share / rest) if rest > 0 else math.inf

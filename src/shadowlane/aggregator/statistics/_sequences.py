@@ -50,10 +50,16 @@ def _lower(part: float, whole: float, evidence: float, prior: tuple[float, float
     """The smallest rate that has not this much evidence against it."""
     if part <= 0:
         return 0.0
-    low, high = 0.0, part / whole
-    while low < (middle := (low + high) / 2) < high:
-        excluded = log_evidence(part, whole, middle, prior) >= evidence
-        low, high = (middle, high) if excluded else (low, middle)
+    rate = part / whole
+    low = rate * (1 - min(0.5, 4 * (math.sqrt((1 - rate) / part) + 1 / whole)))
+    while (against := log_evidence(part, whole, low, prior)) < evidence:
+        low = max(2 * low - rate, low / 2)
+    # The evidence is a convex function of the rate, so that Newton's steps from below never go too far.
+    while low > 0 and against > evidence:
+        nearer = low + (against - evidence) / (part / low - (whole - part) / (1 - low))
+        if not low < nearer < rate:
+            break
+        low, against = nearer, log_evidence(part, whole, nearer, prior)
     return low
 
 
