@@ -111,10 +111,12 @@ _REPEATED = "CREATE TEMP VIEW repeated AS SELECT * FROM seen_in_order WHERE is_l
 _SEEN_AGAIN = "CREATE TEMP VIEW seen_again AS SELECT * FROM seen_in_order WHERE is_same_place"
 
 _COMPARED = "CREATE TEMP VIEW compared AS SELECT * FROM comparison"
-_EACH_ONCE = """ WHERE NOT EXISTS (
-  FROM repeated
-  WHERE repeated.file_row_number = comparison.file_row_number AND repeated.filename = comparison.filename
-)"""
+# By numbers where these tell the repeats from all others, as they do unless a topic was made anew: by the
+# name of its file each row takes twice as long.
+_EACH_ONCE = " ANTI JOIN repeated USING ({key})"
+_LANDED = "landed_offset, landed_partition"
+_IN_FILE = "file_row_number, filename"
+_AT_THESE = f"SELECT count(*) FROM comparison SEMI JOIN repeated USING ({_LANDED})"  # noqa: S608 - constants
 
 # A message that could not be read has no request_id: its place tells whether it was compared later.
 _UNANSWERED = """
@@ -146,10 +148,15 @@ def load(lake: OpenLake, scope: Scope, by: Sequence[str]) -> None:
     for statement in (_SEEN.format(request=request), _ORDERED, _REPEATED, _SEEN_AGAIN):
         lake.rows(statement)
     [(repeated,)] = lake.rows("SELECT count(*) FROM repeated")
-    lake.rows(_COMPARED + (_EACH_ONCE if repeated else ""))
+    lake.rows(_COMPARED + (_each_once(lake, repeated) if repeated else ""))
     lake.rows(_UNANSWERED + (_READ_LATER if unread else ""))
     lake.rows(_ERRORED)
     lake.rows(_UNDECODABLE)
+
+
+def _each_once(lake: OpenLake, repeated: int) -> str:
+    [(at_these,)] = lake.rows(_AT_THESE)
+    return _EACH_ONCE.format(key=_LANDED if at_these == repeated else _IN_FILE)
 
 
 def load_control(lake: OpenLake, scope: Scope, control: Control) -> None:
