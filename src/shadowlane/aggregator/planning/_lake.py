@@ -52,7 +52,7 @@ SELECT entry.key || '=' || entry.value AS name, fsum(weight), min(rate) FILTER (
 FROM (
   SELECT unnest(map_entries(segments)) AS entry, 1 / coalesce(rate, 1) AS weight, rate, moment FROM traffic
 )
-WHERE entry.key <> '' AND entry.value <> '' GROUP BY name ORDER BY 2 DESC, name
+WHERE entry.key <> '' AND entry.key NOT LIKE '=%' AND entry.value <> '' GROUP BY name ORDER BY 2 DESC, name
 """
 
 _TAKES = """

@@ -111,6 +111,15 @@ def test_small_segments_are_left_out_unless_they_are_named(tmp_path: Path) -> No
         read_traffic(lake, SCOPE, named=["country=TI"])
 
 
+def test_any_segment_of_the_data_makes_a_plan(tmp_path: Path) -> None:
+    """Names and values may be anything; those that no option could name are no segments of a plan."""
+    odd = [("", "x"), ("=", "x"), ("a", ""), ("b", "=="), ("c\n", "\x1b[31m"), ("d", "1"), ("e=f", "g")]
+    lake = land(tmp_path, steady(200, 2_000, segments=odd))
+    found = read_traffic(lake, SCOPE)
+    assert {each.name for each in found.values["segments"]} == {"b===", "c\n=\x1b[31m", "d=1", "e=f=g"}
+    assert summary(make_plan(Inputs.of({}, found.values), found.besides, found.notes))
+
+
 def test_requests_of_one_user_are_worth_fewer(tmp_path: Path) -> None:
     """Where each user's ten requests all agree or all do not, ten are worth one."""
     rng = np.random.default_rng(4)
