@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 
 from shadowlane.aggregator.report._read import read_report
-from shadowlane.aggregator.report._report import LabelCount, Report
+from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report._scope import Scope
+from shadowlane.aggregator.report.figures import LabelCount
 from shadowlane.errors import SettingsError
 from shadowlane.schemas import Prediction
 from unit.aggregator.report_lake import NOON, Row, comparison, error, hook, land
@@ -299,7 +300,7 @@ def test_segments_worst_first(tmp_path: Path) -> None:
         *(comparison(n, segments=of("BR"), agreement=n % 2 == 0) for n in range(150, 250)),
         *(comparison(n) for n in range(300, 305)),
     ]
-    [segment] = report_of(
+    [segment, *_] = report_of(
         tmp_path, rows, [error(n, segments=of("BR")) for n in range(250, 275)], by=["country"]
     ).segments
     shown = [

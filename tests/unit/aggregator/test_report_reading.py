@@ -18,8 +18,9 @@ import pytest
 from deltalake import DeltaTable
 
 from shadowlane.aggregator.report._read import read_report
-from shadowlane.aggregator.report._report import Duplicates, Report
+from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report._scope import Scope
+from shadowlane.aggregator.report.figures import Duplicates
 from shadowlane.errors import DamagedLakeError, LakeUnavailableError
 from shadowlane.lake import HeldTable, count_rows
 from shadowlane.lake._tables import COMPARISONS
@@ -37,7 +38,7 @@ def test_an_absent_lake_is_an_empty_one(tmp_path: Path) -> None:
     """Before anything has landed there is a report, of nothing, that says so."""
     report = read(tmp_path / "nowhere")
     assert report.requests == 0
-    assert report.table_versions == {"comparisons": None, "errors": None, "ledger": None}
+    assert report.table_versions == dict.fromkeys(["comparisons", "errors", "ledger", "labels"])
     assert (report.agreement_rate, report.error_rate, report.distance, report.latency) == (None,) * 4
     assert report.ledger is None
 
@@ -182,7 +183,7 @@ def test_a_name_is_a_value_and_never_sql(tmp_path: Path) -> None:
     """A segment called like an injection is looked up by that very name."""
     name = "x' OR 1=1 --"
     land(tmp_path, [comparison(1, segments=[(name, "yes")]), comparison(2, segments=[("x", "no")])])
-    [segment] = read_report(tmp_path, SCOPE, by=[name]).segments
+    [segment, *_] = read_report(tmp_path, SCOPE, by=[name]).segments
     assert {(group.value, group.requests) for group in segment.groups} == {("yes", 1), (None, 1)}
 
 
