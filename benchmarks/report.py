@@ -28,8 +28,7 @@ from typing import Any
 import duckdb
 import report_lakes
 
-from shadowlane.aggregator import Policy, Scope, needed_sections, read_report
-from shadowlane.aggregator.report import SECTIONS
+from shadowlane.aggregator import SECTIONS, Policy, Scope, needed_sections, read_report
 from shadowlane.lake import COMPARISONS, HeldTable
 
 SCOPE = Scope("fraud", "boosting-2")

@@ -21,12 +21,13 @@ try:
     from shadowlane.aggregator.forms._json import report_to_json
     from shadowlane.aggregator.forms._markdown import gate_to_markdown, report_to_markdown
     from shadowlane.aggregator.gate._check import Check
+    from shadowlane.aggregator.gate._checks import needed_sections
     from shadowlane.aggregator.gate._gate import GateResult, decide
     from shadowlane.aggregator.gate._json import gate_to_json
     from shadowlane.aggregator.gate._policy import Policy
-    from shadowlane.aggregator.report._read import read_report
+    from shadowlane.aggregator.report._read import SECTIONS, read_report
     from shadowlane.aggregator.report._report import Report
-    from shadowlane.aggregator.report._scope import Scope
+    from shadowlane.aggregator.report._scope import Control, Scope
 except ModuleNotFoundError as error:  # pragma: no cover - the base install is tested on its own
     if error.name and error.name.split(".")[0] in (
         "deltalake",
@@ -40,8 +41,10 @@ except ModuleNotFoundError as error:  # pragma: no cover - the base install is t
     raise
 
 __all__ = [
+    "SECTIONS",
     "AggregatorPlan",
     "Check",
+    "Control",
     "ErrorFilter",
     "ErrorGroup",
     "GateResult",
@@ -55,6 +58,7 @@ __all__ = [
     "errors_to_json",
     "gate_to_json",
     "gate_to_markdown",
+    "needed_sections",
     "read_report",
     "report_to_csv",
     "report_to_html",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from shadowlane.errors import SettingsError, ShadowlaneError
 from shadowlane.settings import Location
 
 if TYPE_CHECKING:
-    from shadowlane.aggregator import GateResult, Report
+    from shadowlane.aggregator import Control, GateResult, Policy, Report, Scope
 
 
 def moment(text: str) -> datetime:
@@ -47,7 +47,40 @@ End = Annotated[
     typer.Option("--to", parser=moment, metavar="TIME", help="Requests before this time."),
 ]
 By = Annotated[
-    list[str] | None, typer.Option("--by", help="Break the figures down by this segment; may be repeated.")
+    list[str] | None,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        help="Tell more by this segment, or by a feature as feature:NAME; may be repeated.",
+    ),
+]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SQL",
+        help="Only requests that meet this: \"segments['country'] = 'BR' AND primary_score > 0.5\".",
+    ),
+]
+AgainstControl = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHADOW[@RUN]",
+        help="An A/A control: the primary replayed as this shadow. Its noise is told, and taken off.",
+    ),
+]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        help="From which score on an answer is 1, where labels are 0 or 1.",
+        show_default="0.5, for scores from 0 to 1",
+    ),
+]
+WithRules = Annotated[
+    bool,
+    typer.Option(
+        "--rules/--no-rules",
+        help="Seek rules for what disagreeing, failing and slow requests share; it takes longer.",
+    ),
 ]
 PolicyFile = Annotated[
     Path | None,
@@ -67,49 +100,98 @@ def report(
     run: Run = "live",
     start: Start = None,
     end: End = None,
+    where: Where = None,
     by: By = None,
+    control: AgainstControl = None,
+    threshold: Threshold = None,
+    rules: WithRules = True,
     policy: PolicyFile = None,
     form: Annotated[Format, typer.Option("--format", help="How it is printed.")] = Format.table,
     output: Output = None,
     lake: Lake = None,
     config: Config = None,
 ) -> None:
-    """Show what the comparisons say: agreement, latency, errors, distributions, and the verdict.
+    """Show what the comparisons say: agreement, latency, errors, distributions, labels, and the verdict.
 
     Example: shadowlane report --model fraud --shadow boosting-2 --by country --format html -o report.html
     """
-    figures = _read(settings(lake=lake, config=config).lake, model, shadow, run, start, end, by)
-    _show(figures, _decide(figures, policy), form, output)
+    from shadowlane.aggregator import Policy, Scope  # noqa: PLC0415 - an extra brings them
+
+    criteria = Policy.load(policy) if policy else Policy()
+    scope = Scope(model, shadow, run, start, end, where)
+    with _at_work("reading the lake"):
+        figures = _read(
+            settings(lake=lake, config=config).lake,
+            scope,
+            criteria,
+            by=by or [],
+            control=_control(control),
+            threshold=threshold,
+            with_rules=rules,
+        )
+    _show(figures, _decide(figures, criteria), form, output)
 
 
 def show_demo(lake: Path, model: str, shadow: str, page: Path) -> None:
     """The demo's end: the report with its verdict on the terminal, and the same as a page."""
-    from shadowlane.aggregator import report_to_html  # noqa: PLC0415 - an extra brings it
+    from shadowlane.aggregator import Policy, Scope, report_to_html  # noqa: PLC0415 - an extra brings them
 
-    figures = _read(str(lake), model, shadow, "live", None, None, ["clinic"])
-    verdict = _decide(figures, None)
+    figures = _read(str(lake), Scope(model, shadow), Policy(), by=["clinic"])
+    verdict = _decide(figures, Policy())
     _show(figures, verdict, Format.table, None)
     page.write_text(report_to_html(figures, verdict), encoding="utf-8")
 
 
+def _control(text: str | None) -> Control | None:
+    from shadowlane.aggregator import Control  # noqa: PLC0415 - an extra brings it
+
+    if text is None:
+        return None
+    shadow, _, run = text.partition("@")
+    return Control(shadow, run or "live")
+
+
 def _read(
     lake: str | Location,
-    model: str,
-    shadow: str,
-    run: str,
-    start: datetime | None,
-    end: datetime | None,
-    by: list[str] | None,
+    scope: Scope,
+    policy: Policy,
+    *,
+    by: Sequence[str] = (),
+    control: Control | None = None,
+    threshold: float | None = None,
+    with_rules: bool = True,
 ) -> Report:
-    from shadowlane.aggregator import Scope, read_report  # noqa: PLC0415 - an extra brings them
+    """The report, with all that the policy's verdict needs besides."""
+    from shadowlane.aggregator import SECTIONS, Control, needed_sections, read_report  # noqa: PLC0415 - the same
 
-    return read_report(lake, Scope(model, shadow, run, start, end), by=by or ())
+    named = policy.segments.names if policy.segments else ()
+    noise = policy.noise
+    return read_report(
+        lake,
+        scope,
+        by=[*dict.fromkeys((*by, *named))],
+        control=control or (Control(noise.control, noise.control_run) if noise else None),
+        sections=(SECTIONS | needed_sections(policy)) - (set() if with_rules else {"rules"}),
+        threshold=threshold,
+        confidence=policy.confidence,
+    )
 
 
-def _decide(figures: Report, policy: Path | None) -> GateResult:
-    from shadowlane.aggregator import Policy, decide  # noqa: PLC0415 - an extra brings them
+def _decide(figures: Report, policy: Policy) -> GateResult:
+    from shadowlane.aggregator import decide  # noqa: PLC0415 - an extra brings it
 
-    return decide(figures, Policy.load(policy) if policy else Policy(), datetime.now(UTC))
+    return decide(figures, policy, datetime.now(UTC))
+
+
+@contextmanager
+def _at_work(doing: str) -> Iterator[None]:
+    """On a terminal, that something is being done; on stderr, and gone when it is done."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(f"{doing} …"):
+        yield
 
 
 def _show(figures: Report, verdict: GateResult, form: Format, output: Path | None) -> None:
