@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from sklearn.metrics import accuracy_score, brier_score_loss, mean_absolute_erro
 from statsmodels.stats.contingency_tables import mcnemar
 from tests.unit.aggregator.report_lake import NOON, Row, append, comparison, error, land
 
+from shadowlane.aggregator.report import _truth_load
 from shadowlane.aggregator.report._cohorts import cohorts
 from shadowlane.aggregator.report._hours import hours
 from shadowlane.aggregator.report._load import load
@@ -608,6 +610,18 @@ def test_no_labels_cost_nothing(tmp_path: Path) -> None:
     # Nothing was loaded: a query of the comparisons would fail.
     assert read_lake(tmp_path, SCOPE, TABLES, load_truth) is None
     assert read(tmp_path) == GroundTruth(outcomes=(), corrected=0, withdrawn=0, contradictory=0, unknown=0)
+
+
+def test_labels_of_years_are_not_held_for_the_report_of_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of far more labels than requests only the scope's are held: all figures are the same but `unknown`."""
+    labels = [label(0, "a"), label(0, "b", 2 * DAY), label(1, "a")]
+    labels += [label(n, "a", 9 * DAY) for n in range(2, 30)]
+    first = truth(tmp_path, [classes(0, "a", "b")], labels, errors=[error(1)])
+    monkeypatch.setattr(_truth_load, "_MANY", 5)
+    assert first.unknown == 28
+    assert read(tmp_path) == replace(first, unknown=None)
 
 
 @pytest.mark.parametrize(

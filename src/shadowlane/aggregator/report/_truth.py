@@ -59,6 +59,7 @@ class Labels:
 
     rules: tuple[Rule, ...]
     first: str | None  # the outcome by which segments are judged; None: it cannot be said who was right
+    is_whole: bool  # whether those of other requests than the scope's are loaded, too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +79,12 @@ def load_truth(lake: OpenLake, threshold: float | None = None) -> Labels | None:
         lake: The lake, with the scope's comparisons and errors loaded.
         threshold: From which score on an answer is 1; by default 0.5, for scores between 0 and 1.
     """
-    names = load_labels(lake)
-    if not names:
+    loaded = load_labels(lake)
+    if loaded is None:
         return None
-    rules = settle(lake, names, threshold)
+    rules = settle(lake, loaded.names, threshold)
     judge(lake)
-    return Labels(rules, chief(lake))
+    return Labels(rules, chief(lake), loaded.is_whole)
 
 
 def ground_truth(
@@ -94,7 +95,7 @@ def ground_truth(
         return _NOTHING
     groups = sizes(compared.cohorts) if compared.cohorts else {}
     load_segments(lake, groups)
-    found, shown = counts(lake), labels.rules[:MOST_NAMES]
+    found, shown = counts(lake, is_whole=labels.is_whole), labels.rules[:MOST_NAMES]
     return GroundTruth(
         outcomes=tuple(_outcome(lake, rule, compared, groups, level) for rule in shown),
         corrected=found.corrected,

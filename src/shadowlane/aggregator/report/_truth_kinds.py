@@ -114,10 +114,11 @@ class _Answers:
 
 
 def settle(lake: OpenLake, names: tuple[Named, ...], threshold: float | None) -> tuple[Rule, ...]:
-    """How the labels of each name are compared; the rules are held as the table `rule`, too."""
+    """How the labels of each name are compared, the most frequent first; the table `rule` has it, too."""
     sides = ",".join(_SIDE.format(side=side) for side in ("primary", "shadow"))
     seen = {name: row for name, *row in lake.rows(_SEEN.format(sides=sides))}
-    rules = tuple(_rule(each, seen[each.name], threshold) for each in names if each.name in seen)
+    of_scope = sorted((each for each in names if each.name in seen), key=lambda each: -seen[each.name][0])
+    rules = tuple(_rule(each, seen[each.name], threshold) for each in of_scope)
     lake.rows(_RULE)
     for rule in rules:
         cut = rule.threshold

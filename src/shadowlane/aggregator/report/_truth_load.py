@@ -1,7 +1,8 @@
 """Which labels count, and the compared requests that they are of: as tables of the engine.
 
 `said` has every label of the model, also of days outside the window: a label is dated by when it was
-observed. Each holds from then `until` the next one for its request and name; the one that nothing took the
+observed. (Of a lake that has far more labels than the scope has requests it has those of the scope.) Each
+holds from then `until` the next one for its request and name; the one that nothing took the
 place of is the latest. `labelled` has the scope's compared requests that any label speaks of, each once:
 the comparisons are passed over once, by their ids, and not at all where there are no labels. `version` has
 what was said of them, and of `_truth_judged` is which of the two was right.
@@ -9,23 +10,33 @@ what was said of them, and of `_truth_judged` is which of the two was right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shadowlane.lake import LABELS, LATEST_LAST, WITHDRAWN, OpenLake
 
 #: Of more names of outcomes the most frequent are looked at.
 MOST_NAMES = 20
 
+# Labels of years are not held for the report of a day: beyond so many it is seen to whose they are.
+_MANY = 2_000_000
+_TIMES_COMPARED = 3
+
 # A label that takes back ends the one before it, and is none itself.
-_SAID = f"""
-CREATE TEMP TABLE said AS
+_LABEL_ROW = f"""
+CREATE TEMP VIEW label_row AS
 SELECT request_id, coalesce(nullif(name, ''), 'label') AS name, observed_at, landed_partition, landed_offset,
   label_score, label_label, {WITHDRAWN} AS is_withdrawn,
   hash(label_score, label_label, label_vector, label_ranking) AS value,
   hash(request_id, coalesce(nullif(name, ''), 'label')) AS key
-FROM read_parquet($files, hive_partitioning = false, union_by_name = true)
+FROM read_parquet(getvariable('{LABELS.name}'), hive_partitioning = false, union_by_name = true)
 WHERE nullif(request_id, '') IS NOT NULL
 """  # noqa: S608 - of constants
+
+_SAID = "CREATE TEMP TABLE said AS FROM label_row"
+_OF_THE_SCOPE = """ WHERE hash(request_id) IN (
+  SELECT hash(request_id) FROM compared UNION ALL SELECT hash(request_id) FROM errored)
+"""
+_COMPARED = "SELECT count(*) FROM compared"
 
 # Few requests are spoken of twice, so only those are put in order.
 _SEVERAL = "CREATE TEMP TABLE several AS SELECT key FROM said GROUP BY key HAVING count(*) > 1"
@@ -78,7 +89,7 @@ WHERE NOT is_withdrawn
 """
 
 _NAMES = """
-SELECT name, count(*), max(epoch_us(observed_at)) FROM said GROUP BY name ORDER BY count(*) DESC, name
+SELECT name, count(*), max(epoch_us(observed_at)) FROM label_row GROUP BY name ORDER BY name
 """
 
 _IN_SCOPE = """
@@ -110,7 +121,7 @@ class Counts:
     corrected: int
     withdrawn: int
     contradictory: int
-    unknown: int
+    unknown: int | None
     errored: int
 
 
@@ -122,18 +133,31 @@ class Named:
     newest: int | None
 
 
-def load_labels(lake: OpenLake) -> tuple[Named, ...]:
-    """Hold the model's labels and the requests that they are of; the names, the most frequent first."""
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The names that labels have, and whether labels of other requests than the scope's are held, too."""
+
+    names: tuple[Named, ...]
+    is_whole: bool
+
+
+def load_labels(lake: OpenLake) -> Loaded | None:
+    """Hold the model's labels and the requests that they are of; None: there are none."""
     if not lake.tables[LABELS.name].files:
-        return ()
-    lake.load(LABELS.name, _SAID, {})
-    names = tuple(Named(name, newest) for name, _, newest in lake.rows(_NAMES))
-    if names:
-        for statement in (_SEVERAL, _IN_ORDER, _TOLD, _LABELLED, _VERSION, _IN_SCOPE):
-            lake.rows(statement)
-    return names
+        return None
+    lake.define(LABELS.name, _LABEL_ROW)
+    named = lake.rows(_NAMES)
+    if not named:
+        return None
+    labels = sum(rows for _, rows, _ in named)
+    is_whole = labels <= _MANY or labels <= _TIMES_COMPARED * lake.rows(_COMPARED)[0][0]
+    lake.rows(_SAID + ("" if is_whole else _OF_THE_SCOPE))
+    for statement in (_SEVERAL, _IN_ORDER, _TOLD, _LABELLED, _VERSION, _IN_SCOPE):
+        lake.rows(statement)
+    return Loaded(tuple(Named(name, newest) for name, _, newest in named), is_whole)
 
 
-def counts(lake: OpenLake) -> Counts:
+def counts(lake: OpenLake, *, is_whole: bool) -> Counts:
     """What becomes of the labels, once they are loaded."""
-    return Counts(*lake.rows(_COUNTS)[0])
+    found = Counts(*lake.rows(_COUNTS)[0])
+    return found if is_whole else replace(found, unknown=None)

@@ -121,6 +121,7 @@ class GroundTruth:
     corrected: int  # labels that a later one took the place of
     withdrawn: int
     contradictory: int  # requests with different labels of one name, observed at the same time
-    unknown: int  # labels of requests that this scope does not have
+    #: Labels of requests that this scope does not have; None: far too many to count.
+    unknown: int | None
     errored: int = 0  # labels of requests that the shadow gave no answer to: in no figure here
     more_names: int = 0  # names of labels beyond the most frequent ones
