@@ -120,6 +120,8 @@ def _table(table: Table) -> str:
     more = len(table.rows) - len(rows)
     said = [f"And {_values.many(more, 'more row')}."] * bool(more) + [escape(table.note)] * bool(table.note)
     lines = _lines([escape(column.name) for column in table.columns], rows)
+    if not rows:
+        return " ".join(said)
     return f"{lines}\n\n{' '.join(said)}" if said else lines
 
 

@@ -27,6 +27,10 @@ COLOURS = {
 
 def fitted(table: Table, width: int) -> Iterable[RenderableType]:
     """The table with the columns that there is room for; a number or an id is never cut or broken."""
+    if not table.rows:
+        yield Text(table.title, "bold")
+        yield _note(table.note)
+        return
     places = [*range(len(table.columns))]
     while _least(table, places) > width and table.columns[places[-1]].kind == "right":
         places.pop()

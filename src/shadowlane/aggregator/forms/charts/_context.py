@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 
@@ -19,6 +20,7 @@ _MOST_FEATURES = 12
 _MOST_WEEKS = 26
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _HOURS = 24
+_LABEL = 58.0  # the room that a week's label takes
 #: The shades of the calendar: from so many of a day's hours with requests on.
 _SHADES = ((24, "full"), (12, "half"), (1, "some"))
 
@@ -127,7 +129,7 @@ def coverage(report: Report) -> Iterator[Picture]:
     parts = [text(40, 24 + size * (row + 0.5) + 4, name, "end") for row, name in enumerate(_WEEKDAYS)]
     for week in range(weeks):
         start = monday + timedelta(weeks=week)
-        if week % -(-weeks // 6) == 0:
+        if week % max(1, math.ceil(_LABEL / size)) == 0:
             parts.append(text(48 + size * week, 16, f"{start:%b %d}", "start"))
         parts += [
             _day(days.get(day), 48 + size * week, 24 + size * row, size)

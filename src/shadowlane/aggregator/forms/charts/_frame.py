@@ -13,6 +13,7 @@ from shadowlane.aggregator.forms.charts._svg import line, text
 
 WIDTH, HEIGHT = 420.0, 240.0
 _ROUND = 1e-9
+_FAR = 2.0  # widths of the values' own range
 #: A unit of time, how many of it a millisecond is, and from how many milliseconds on an axis is in it.
 _UNITS = (("s", 0.001, 10_000.0), ("ms", 1.0, 0.02), ("µs", 1e3, 1e-4), ("ns", 1e6, 0.0))
 
@@ -117,6 +118,24 @@ def shares(low: float, high: float) -> Callable[[float], str]:
     width = max(high - low, 1e-9) * 100
     decimals = min(6, max(0, 1 - math.floor(math.log10(width))))
     return lambda share: f"{share * 100:.{decimals}f} %"
+
+
+def in_view(limit: float | None, values: Sequence[float]) -> bool:
+    """Whether a limit is near enough to be drawn: one far off would press all values into a corner."""
+    if limit is None or not values:
+        return False
+    low, high = min(values), max(values)
+    width = high - low
+    return low - _FAR * width <= limit <= high + _FAR * width
+
+
+def limit_sign(limit: float | None, *, is_drawn: bool) -> list[tuple[str, str]]:
+    """What a legend says of a policy's limit; where there is none, nothing."""
+    if limit is None:
+        return []
+    return [
+        ("limit", "the policy's limit" if is_drawn else f"the policy's limit, {limit * 100:g} %, is far off")
+    ]
 
 
 def around(values: Sequence[float], low: float = 0.0, high: float = 1.0) -> tuple[float, float]:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
-from itertools import groupby
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 from markupsafe import Markup
 
 from shadowlane.aggregator.forms._thin import merged, spread
-from shadowlane.aggregator.forms.charts._frame import HEIGHT, WIDTH, Frame, Picture, around, shares
+from shadowlane.aggregator.forms.charts._frame import (
+    HEIGHT,
+    WIDTH,
+    Frame,
+    Picture,
+    around,
+    in_view,
+    limit_sign,
+    shares,
+)
 from shadowlane.aggregator.forms.charts._svg import line, mark, path, picture
 from shadowlane.aggregator.forms.charts._whiskers import Row, dot_of, whiskers
 from shadowlane.aggregator.report import _values
@@ -68,27 +77,40 @@ def _over_time(
     bands = {part.start: wilson(hits, of, _LEVEL) for part, hits, of in known if of}
     rates = {part.start: hits / of for part, hits, of in known if of}
     values = [*rates.values(), *(end for ends in bands.values() for end in ends)]
-    values += [each for each in (whole, limit) if each is not None]
-    low, high = around(values or [0.0, 1.0])
+    lines = [(whole, "whole")] if whole is not None else []
+    shown_limit = limit if in_view(limit, [*values, *(value for value, _ in lines)]) else None
+    lines += [(shown_limit, "limit")] if shown_limit is not None else []
+    low, high = around([*values, *(value for value, _ in lines)] or [0.0, 1.0])
     first, last = points[0].start.timestamp(), points[-1].start.timestamp()
     frame = Frame(left=first, right=last, low=low, high=high)
     parts = [frame.y_axis(shares(low, high), 5), _times(frame, points)]
-    for has_any, run in groupby(known, lambda each: bool(each[2])):
-        if has_any:
-            at = [(frame.x(part.start.timestamp()), part.start) for part, *_ in run]
-            upper = [(x, frame.y(bands[start][1])) for x, start in at]
-            lower = [(x, frame.y(bands[start][0])) for x, start in reversed(at)]
-            drawn = [(x, frame.y(rates[start])) for x, start in at]
-            parts += [path([*upper, *lower], "band", closed=True), path(drawn, f"line {kind}")]
-            if len(drawn) == 1 or len(points) <= _FEW_POINTS:
-                parts += [mark(x, y, kind, 2.5) for x, y in drawn]
-    for value, sign in ((whole, "whole"), (limit, "limit")):
-        if value is not None:
-            parts.append(line(frame.margin_left, frame.y(value), frame.far, frame.y(value), sign))
+    for run in _runs([part.start for part, _, of in known if of]):
+        at = [(frame.x(start.timestamp()), start) for start in run]
+        upper = [(x, frame.y(bands[start][1])) for x, start in at]
+        lower = [(x, frame.y(bands[start][0])) for x, start in reversed(at)]
+        drawn = [(x, frame.y(rates[start])) for x, start in at]
+        parts += [path([*upper, *lower], "band", closed=True), path(drawn, f"line {kind}")]
+        if len(drawn) == 1 or len(points) <= _FEW_POINTS:
+            parts += [mark(x, y, kind, 2.5) for x, y in drawn]
+    for value, sign in lines:
+        parts.append(line(frame.margin_left, frame.y(value), frame.far, frame.y(value), sign))
     described = _described(rates, whole, highest=kind == "failed")
     legend = [(kind, "rate"), ("band", "95 % interval (Wilson) of each stretch"), ("whole", "over all")]
-    legend += [("limit", "the policy's limit")] * (limit is not None)
+    legend += limit_sign(limit, is_drawn=shown_limit is not None)
     return Picture(title, tuple(legend), picture(key, title, described, parts, WIDTH, HEIGHT))
+
+
+def _runs(starts: Sequence[datetime]) -> list[list[datetime]]:
+    """Stretches that follow each other; where none has requests for a while, a line would be made up."""
+    steps = sorted(after - before for before, after in pairwise(starts))
+    usual = steps[len(steps) // 2] if steps else timedelta(0)
+    runs: list[list[datetime]] = []
+    for start in starts:
+        if runs and start - runs[-1][-1] <= usual * 1.5:
+            runs[-1].append(start)
+        else:
+            runs.append([start])
+    return runs
 
 
 def _described(rates: dict[datetime, float], whole: float | None, *, highest: bool) -> str:
@@ -100,10 +122,10 @@ def _described(rates: dict[datetime, float], whole: float | None, *, highest: bo
 
 
 def _times(frame: Frame, points: Sequence[TimePoint]) -> Markup:
-    shown = spread(points, 3)
-    is_long = (points[-1].start - points[0].start).total_seconds() > 2 * _DAY
-    form = "%Y-%m-%d" if is_long else "%m-%d %H:%M"
-    return frame.x_labels([(each.start.timestamp(), f"{each.start:{form}}") for each in shown])
+    first, last = points[0].start, points[-1].start
+    form = "%Y-%m-%d" if (last - first).total_seconds() > 2 * _DAY else "%m-%d %H:%M"
+    shown = (first, first + (last - first) / 2, last)
+    return frame.x_labels([(each.timestamp(), f"{each:{form}}") for each in shown])
 
 
 def _tolerance(found: Agreement) -> Picture:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shadowlane.aggregator.forms.charts._frame import MODELS, Picture
+from shadowlane.aggregator.forms.charts._frame import MODELS, Picture, in_view, limit_sign
 from shadowlane.aggregator.forms.charts._whiskers import Dot, Row, dot_of, whiskers
 from shadowlane.aggregator.forms.content import all_groups, group_name
 from shadowlane.aggregator.report._report import Report
@@ -37,14 +37,17 @@ def _dots(rate: Rate | None, value: float | None, is_small: bool, kind: str = "r
 def _picture(
     key: str, title: str, rows: list[Row], whole: float | None, limit: float | None
 ) -> Iterator[Picture]:
-    lines = [(value, sign) for value, sign in ((whole, "whole"), (limit, "limit")) if value is not None]
+    lines = [(whole, "whole")] if whole is not None else []
+    ends = [end for row in rows for each in row.dots for end in (each.low, each.high)]
+    is_drawn = in_view(limit, [*ends, *(value for value, _ in lines)])
+    lines += [(limit, "limit")] if limit is not None and is_drawn else []
     drawing = whiskers(key, title, rows, lines=lines)
     if drawing:
         legend = [
             ("failed" if key.endswith("errors") else "rate", "rate and interval"),
             ("whole", "over all"),
         ]
-        legend += [("limit", "the policy's limit")] * (limit is not None)
+        legend += limit_sign(limit, is_drawn=is_drawn)
         legend += [("small", "fewer than 100 requests")] * any(
             each.kind == "small" for row in rows for each in row.dots
         )

@@ -74,7 +74,7 @@ def _distances(distance: float | None, found: Divergence | None) -> Iterator[tup
             f"of 100 swaps of the two answers to a request, 95 stay below {_values.distance(found.null_p95)}"
         )
         yield "… by chance, p", _values.p_value(found.p_value), null
-    bits, bias = (_values.number(round(each, 6)) for each in (found.bits, found.bias_bits))
+    bits, bias = (_values.distance(each, 6) for each in (found.bits, found.bias_bits))
     yield "Jensen-Shannon divergence, bits", bits, f"{bias} from samples of this size alone"
     yield "population stability index", _values.distance(found.psi), "0.1 a little, 0.25 much"
 

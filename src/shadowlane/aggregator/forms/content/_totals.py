@@ -86,7 +86,7 @@ def balance(report: Report) -> Iterator[Section]:
             (visible(each.name), _values.count(each.requests), visible(each.means)) for each in found.stations
         ]
         tables.append(table((Column("station"), *right("requests"), "what that is"), rows))
-        lead += _remainder(found)
+        lead += _remainder(found) if report.ledger else ["No hook has sent its counts to the lake."]
     elif report.ledger:
         rows = [(name, _values.count(value), "") for name, value in _hooks(report.ledger)]
         tables.append(table((Column("station"), *right("requests"), "what that is"), rows))
