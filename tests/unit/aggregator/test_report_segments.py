@@ -278,6 +278,7 @@ def test_too_many_cohorts_are_counted_all_the_same(
     assert (asked.values, len(asked.groups)) == (401, 50)
     assert asked.other is not None
     assert asked.other.requests == 351
+    assert asked.other.agreement_p == 1.0
 
 
 def test_many_segments_are_counted_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

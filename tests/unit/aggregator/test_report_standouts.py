@@ -66,7 +66,7 @@ def test_a_loss_of_agreement_is_told_in_a_sentence() -> None:
     """The group, its rate, its size and the whole's rate, as a person would say it."""
     [found] = named(by_country(counts(28_796, 1_152), counts(1_204, 347)))
     assert found.sentence == (
-        "country=B: the two agree on 71.2 % of 1,204 requests (4.0 % of all), against 95.0 % overall"
+        "country=B: the two agree on 71.2 % of 1,204 requests (4.0 % of all), against 95.0 % overall."
     )
     assert (found.segment, found.value, found.figure, found.requests) == ("country", "B", "agreement", 1204)
     assert found.terms == (Term(segment="country", value="B"),)
@@ -78,7 +78,7 @@ def test_errors_stand_out_when_they_double() -> None:
     """Six errors in a thousand against fewer than two overall are material, three are not."""
     [found] = named(by_country(counts(90_000, errored=90), counts(10_000, errored=60)))
     assert found.sentence == (
-        "country=B: the shadow fails on 0.6 % of 10,000 requests (10.0 % of all), against 0.1 % overall"
+        "country=B: the shadow fails on 0.6 % of 10,000 requests (10.0 % of all), against 0.1 % overall."
     )
     assert named(by_country(counts(90_000, errored=180), counts(10_000, errored=30))) == ()
 
@@ -109,8 +109,8 @@ def test_a_gain_that_hides_a_loss_comes_first() -> None:
     found = named(by_country(good, lost, noisy))
     assert [(each.figure, each.value) for each in found] == [("correctness", "B"), ("agreement", "C")]
     assert found[0].sentence == (
-        "country=B: the shadow is right on 81.0 % of 1,000 labelled requests, the primary on 96.0 % "
-        "(4.2 % of all), although overall the shadow is the better one: 90.3 % and 87.9 %"
+        "country=B: on 1,000 labelled requests (the group is 4.2 % of all) the shadow is right on 81.0 %, "
+        "the primary on 96.0 %, although overall the shadow is the better one: 90.3 % and 87.9 %."
     )
     assert (found[0].group, found[0].whole) == pytest.approx((-0.15, 500 / 21_000))
     assert found[0].p_value < 1e-25
@@ -242,7 +242,7 @@ def test_a_shift_of_the_mix_is_told_from_a_change() -> None:
     assert (found.group, found.whole) == pytest.approx((0, -0.055))
     assert found.sentence == (
         "the mix of country changed: from the earlier half of the time to the later, agreement went from "
-        "95.9 % to 90.4 %, but not within its values; country=B went from 5.0 % to 30.0 % of the requests"
+        "95.9 % to 90.4 %, but not within its values; country=B went from 5.0 % to 30.0 % of the requests."
     )
 
 

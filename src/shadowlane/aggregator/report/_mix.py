@@ -143,5 +143,5 @@ def _sentence(shift: _Shift, sign: int, segment: str) -> str:
         f"the mix of {segment} changed: from the earlier half of the time to the later, {what} went from "
         f"{_values.percent(rates[0], 1)} to {_values.percent(rates[1], 1)}, but {within}; "
         f"{shift.grown} went from {_values.percent(shift.shares[0], 1)} to "
-        f"{_values.percent(shift.shares[1], 1)} of the requests"
+        f"{_values.percent(shift.shares[1], 1)} of the requests."
     )

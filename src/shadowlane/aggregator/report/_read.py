@@ -31,7 +31,7 @@ from shadowlane.aggregator.report._shared import slow_tail_rules
 from shadowlane.aggregator.report._strata import Strata, strata
 from shadowlane.aggregator.report._truth import Compared, ground_truth, load_truth
 from shadowlane.aggregator.report._watch import watch
-from shadowlane.aggregator.report.figures import LatencyBasis
+from shadowlane.aggregator.report.figures import Agreement, LatencyBasis
 from shadowlane.aggregator.statistics import rate
 from shadowlane.lake import COMPARISONS, ERRORS, LABELS, LEDGER, Lake, OpenLake, Versions, read_lake
 
@@ -75,7 +75,7 @@ def read_report(
         lake: The lake's folder. A table that is not there yet counts as empty.
         scope: Which requests count.
         by: Names of segments, or of features as `feature:NAME`, to tell more of.
-        control: An A/A control, whose noise agreement is held against.
+        control: An A/A control, whose noise agreement is held against; None: the run's own, where it has one.
         sections: Which of the sections are read.
         threshold: From which score on an answer is 1, where labels are 0 or 1.
         confidence: At which the section `clusters` is read.
@@ -96,8 +96,6 @@ def read_report(
 def _report(lake: OpenLake, scope: Scope, asked: Asked) -> Report:
     load(lake, scope, asked.by)
     load_counts(lake, scope)
-    if asked.control:
-        load_control(lake, scope, asked.control)
     counted = strata(lake)
     report = _totals(lake, scope, counted)
     report = _answers(lake, report, counted, asked)
@@ -183,7 +181,8 @@ def _circumstances(lake: OpenLake, report: Report, counted: Strata, asked: Asked
     groups = None
     if wants("segments") or asked.by:
         groups = cohorts(lake, counted, outcomes.first if outcomes else None)
-        looked = look(lake, groups, asked.by, edges=report.scores.edges if report.scores else ())
+        edges = report.scores.edges if report.scores else ()
+        looked = look(lake, groups, asked.by, edges=edges, in_detail=wants("segments"))
         others = tuple(each for each in looked.found if each.name not in asked.by)
         report = replace(report, segments=(*looked.asked, *others), standouts=looked.standouts)
     if wants("truth"):
@@ -196,7 +195,11 @@ def _circumstances(lake: OpenLake, report: Report, counted: Strata, asked: Asked
         report = replace(report, completeness=balance)
     return replace(
         report,
-        agreement=agreement(lake, counted, asked.control) if wants("agreement") else None,
+        agreement=_agreement(lake, report.scope, counted, asked) if wants("agreement") else None,
         coverage=coverage(counted) if wants("coverage") else None,
         watch=watch(lake, asked.confidence) if wants("clusters") else None,
     )
+
+
+def _agreement(lake: OpenLake, scope: Scope, counted: Strata, asked: Asked) -> Agreement:
+    return agreement(lake, counted, load_control(lake, scope, asked.control))

@@ -39,6 +39,7 @@ def look(
     by: Sequence[str] = (),
     *,
     edges: tuple[float, ...] = (),
+    in_detail: bool = True,
 ) -> Looked:
     """The figures by segment.
 
@@ -47,20 +48,24 @@ def look(
         cohorts: Its requests, as `cohorts()` counted them.
         by: Names of segments, or of features as `feature:NAME`, to tell more of.
         edges: The bins of the report's scores.
+        in_detail: With latencies and distances, which take a pass for each name.
 
     Raises:
         SettingsError: no request has a segment, or feature, of a name in `by`.
     """
-    wanted = [asked(lake, name, cohorts, edges) for name in dict.fromkeys(by)]
+    counted = cohorts.names if cohorts.sampled is None else ()
+    wanted = {name: asked(lake, name, cohorts, edges) for name in by if in_detail or name not in counted}
     whole = whole_of(cohorts)
     every = singles(cohorts)
-    known = {group.terms[0] for group in every}
-    more = [group for each in wanted for group in _groups(each) if group.terms[0] not in known]
+    more = [group for name, each in wanted.items() if name not in counted for group in _groups(each)]
     findings = judge([*every, *more], crossings(cohorts))
     p_values = {each.group.terms: each.p_values for each in findings}
+    found = _found(cohorts, findings[: len(every)])
+    segments = {each.name: each for each in found}
+    segments |= {name: _asked_segment(each, p_values) for name, each in wanted.items()}
     return Looked(
-        asked=tuple(_asked_segment(each, p_values) for each in wanted),
-        found=_found(cohorts, findings[: len(every)]),
+        asked=tuple(segments[name] for name in dict.fromkeys(by)),
+        found=found,
         standouts=(*standouts(findings, cohorts, whole), *mix_shifts(cohorts, whole)),
         notes=_notes(cohorts),
     )

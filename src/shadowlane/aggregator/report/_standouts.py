@@ -140,6 +140,7 @@ def _is_worse(group: Group, figure: str) -> bool:
 
 
 def _is_worse_than(tally: Tally, around: Tally, figure: str) -> bool:
+    """Of correctness: worse than the primary on the same requests, and more so than on those around."""
     if figure != "correctness":
         return is_material(_rate(tally, figure), _rate(around, figure))
     if not tally.judged:
@@ -185,7 +186,7 @@ def _standout(group: Group, figure: str, whole: Tally, p_value: float) -> Stando
         requests=group.tally.requests,
         share=group.tally.requests / whole.requests,
         p_value=p_value,
-        sentence=f"{name}: {_SENTENCES[figure](group.tally, whole)}",
+        sentence=f"{name}: {_SENTENCES[figure](group.tally, whole)}.",
         terms=group.terms,
         name=name,
     )
@@ -224,9 +225,9 @@ def _of_correctness(tally: Tally, whole: Tally) -> str:
     turns = _difference(whole) >= 0
     overall = "the shadow is the better one" if _difference(whole) > 0 else "the two are equally good"
     return (
-        f"the shadow is right on {_values.percent(tally.shadow_right / tally.judged, 1)} of "
-        f"{_values.many(tally.judged, 'labelled request')}, the primary on "
-        f"{_values.percent(tally.primary_right / tally.judged, 1)} ({_share(tally, whole)}), "
+        f"on {_values.many(tally.judged, 'labelled request')} (the group is {_share(tally, whole)}) the shadow "
+        f"is right on {_values.percent(tally.shadow_right / tally.judged, 1)}, the primary on "
+        f"{_values.percent(tally.primary_right / tally.judged, 1)}, "
         + (f"although overall {overall}: " if turns else "against overall ")
         + f"{_values.percent(whole.shadow_right / whole.judged, 1)} and "
         f"{_values.percent(whole.primary_right / whole.judged, 1)}"
