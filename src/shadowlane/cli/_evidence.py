@@ -66,6 +66,7 @@ AgainstControl = Annotated[
     typer.Option(
         metavar="SHADOW[@RUN]",
         help="An A/A control: the primary replayed as this shadow. Its noise is told, and taken off.",
+        show_default="what a worker's --control made",
     ),
 ]
 Threshold = Annotated[

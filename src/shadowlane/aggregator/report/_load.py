@@ -110,6 +110,11 @@ FROM seen
 _REPEATED = "CREATE TEMP VIEW repeated AS SELECT * FROM seen_in_order WHERE is_later"
 _SEEN_AGAIN = "CREATE TEMP VIEW seen_again AS SELECT * FROM seen_in_order WHERE is_same_place"
 
+_COUNT_CONTROL = """
+SELECT count(*) FROM read_parquet(getvariable('comparisons'), hive_partitioning = false, union_by_name = true)
+WHERE shadow = getvariable('control_shadow') AND run = getvariable('control_run')
+"""
+
 _COMPARED = "CREATE TEMP VIEW compared AS SELECT * FROM comparison"
 # By numbers where these tell the repeats from all others, as they do unless a topic was made anew: by the
 # name of its file each row takes twice as long.
@@ -159,10 +164,21 @@ def _each_once(lake: OpenLake, repeated: int) -> str:
     return _EACH_ONCE.format(key=_LANDED if at_these == repeated else _IN_FILE)
 
 
-def load_control(lake: OpenLake, scope: Scope, control: Control) -> None:
-    """Hold an A/A control's comparisons of the same window as `control`, a row for each that landed."""
-    lake.let(control_shadow=control.shadow, control_run=control.run)
+def load_control(lake: OpenLake, scope: Scope, control: Control | None) -> Control | None:
+    """Hold an A/A control's comparisons of the same window as `control`, a row for each that landed.
+
+    Without one that is asked for, it is the run that a worker's `--control` makes beside its own; None: there
+    is no such run.
+    """
+    beside = "control" if scope.run == "live" else f"{scope.run}-control"
+    chosen = control or Control(scope.shadow, beside)
+    lake.let(control_shadow=chosen.shadow, control_run=chosen.run)
+    if control is None:
+        [(rows,)] = lake.rows(_COUNT_CONTROL)
+        if not rows:
+            return None
     _define(lake, "control", scope, of="control_")
+    return chosen
 
 
 def _define(lake: OpenLake, name: str, scope: Scope, of: str = "") -> None:
