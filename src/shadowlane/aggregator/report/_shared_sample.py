@@ -35,10 +35,10 @@ LEFT JOIN (
   SELECT {of_archive},
     coalesce(nullif(request_id, ''), concat_ws('/', landed_topic, landed_partition, landed_offset))
       AS archived_request,
-    landed_topic, landed_partition, landed_offset
+    landed_topic AS archived_topic, landed_partition AS archived_partition, landed_offset AS archived_offset
   FROM archive
-) ON landed_topic = source_topic AND landed_partition = source_partition AND landed_offset = source_offset
-  AND archived_request = request
+) ON archived_topic = source_topic AND archived_partition = source_partition
+  AND archived_offset = source_offset AND archived_request = request
 """
 
 _ARCHIVE = """
@@ -136,10 +136,17 @@ def _features_from(lake: OpenLake, population: Population) -> tuple[str | None, 
     lacking = f"SELECT 1 FROM ({population.rows}) WHERE features.missing IS NULL LIMIT 1"  # noqa: S608 - constants
     if not lake.rows(lacking, population.values):
         return OWN, ""
-    if REQUESTS.name in lake.tables and lake.tables[REQUESTS.name].files:
-        lake.define(REQUESTS.name, _ARCHIVE)
+    if define_archive(lake):
         return ARCHIVED, ""
     return None, _HINT.format(why="not every request carries them, and there is no archive of requests")
+
+
+def define_archive(lake: OpenLake) -> bool:
+    """Make the archive's rows known, where there are any."""
+    is_there = REQUESTS.name in lake.tables and bool(lake.tables[REQUESTS.name].files)
+    if is_there:
+        lake.define(REQUESTS.name, _ARCHIVE)
+    return is_there
 
 
 def _taken(

@@ -27,7 +27,8 @@ MAPS = ("numbers", "integers", "flags", "strings", "vectors", "json")
 class Conditions:
     """Terms as columns: those over the rows, and those over the features, which may lie in the archive."""
 
-    def __init__(self, names: Mapping[str, Collection[str]], *, archived: bool) -> None:
+    def __init__(self, names: Mapping[str, Collection[str]] | None = None, *, archived: bool) -> None:
+        """The names are of features, by the map that they are in; None: any may be in any."""
         self.values: dict[str, Any] = {}
         self._names, self._archived = names, archived
         self._of_rows: list[str] = []
@@ -87,7 +88,7 @@ class Conditions:
         return self._of_text(value, term) if isinstance(term.value, str) else self._of_number(value, term)
 
     def _has(self, kind: str, term: Term) -> bool:
-        return term.field in self._names.get(kind, ())
+        return self._names is None or term.field in self._names.get(kind, ())
 
     def _of_text(self, value: str, term: Term) -> str:
         return f"{value} IS NULL" if term.operator == "is" else f"{value} = {self._value(term.value)}"

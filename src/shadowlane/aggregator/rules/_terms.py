@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +42,13 @@ class Term:
         """The same, for programs; `of` says what the field is: a segment, say, or a feature."""
         value = [*self.value] if isinstance(self.value, tuple) else self.value
         return {"field": self.field, "of": self.of, "operator": self.operator, "value": value}
+
+    @classmethod
+    def of_dict(cls, term: Mapping[str, Any]) -> Term:
+        """A term from what `as_dict` gave."""
+        value = term["value"]
+        kept = (value[0], value[1]) if isinstance(value, list) else value
+        return cls(term["field"], term["operator"], kept, term["of"])
 
     def _value(self) -> str:
         if isinstance(self.value, tuple):
