@@ -31,7 +31,7 @@ from shadowlane.aggregator.report._truth_judged import (
     judged,
 )
 from shadowlane.aggregator.report._truth_kinds import Rule, settle
-from shadowlane.aggregator.report._truth_load import MOST_NAMES, counts, load_labels
+from shadowlane.aggregator.report._truth_load import counts, load_labels
 from shadowlane.aggregator.report._truth_segments import (
     Group,
     coverage,
@@ -58,6 +58,7 @@ class Labels:
     """What labels there are, loaded."""
 
     rules: tuple[Rule, ...]
+    more_names: int
     first: str | None  # the outcome by which segments are judged; None: it cannot be said who was right
     is_whole: bool  # whether those of other requests than the scope's are loaded, too
 
@@ -82,9 +83,9 @@ def load_truth(lake: OpenLake, threshold: float | None = None) -> Labels | None:
     loaded = load_labels(lake)
     if loaded is None:
         return None
-    rules = settle(lake, loaded.names, threshold)
+    rules, more_names = settle(lake, loaded.names, threshold)
     judge(lake)
-    return Labels(rules, chief(lake), loaded.is_whole)
+    return Labels(rules, more_names, chief(lake), loaded.is_whole)
 
 
 def ground_truth(
@@ -95,15 +96,15 @@ def ground_truth(
         return _NOTHING
     groups = sizes(compared.cohorts) if compared.cohorts else {}
     load_segments(lake, groups)
-    found, shown = counts(lake, is_whole=labels.is_whole), labels.rules[:MOST_NAMES]
+    found = counts(lake, is_whole=labels.is_whole)
     return GroundTruth(
-        outcomes=tuple(_outcome(lake, rule, compared, groups, level) for rule in shown),
+        outcomes=tuple(_outcome(lake, rule, compared, groups, level) for rule in labels.rules),
         corrected=found.corrected,
         withdrawn=found.withdrawn,
         contradictory=found.contradictory,
         unknown=found.unknown,
         errored=found.errored,
-        more_names=len(labels.rules) - len(shown),
+        more_names=labels.more_names,
     )
 
 
@@ -154,7 +155,7 @@ def _outcome(
         coverage=coverage(by_segment, groups, labelled, compared.requests),
         agreement_labelled=_agreement(labels, is_latest),
         agreement_all=compared.agreement,
-        reweighted=reweighted(by_segment, groups, right) if right else (),
+        reweighted=reweighted(by_segment, groups, right, compared.requests) if right else (),
         calibration_difference=found.difference,
         calibration_difference_interval=found.difference_interval,
         users=users.count(is_latest),

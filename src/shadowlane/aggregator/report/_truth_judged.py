@@ -2,9 +2,8 @@
 
 The table `judged` has a row for each label that was ever said of a compared request (`is_latest`: the one
 that counts now), with `place` as the row of `labelled`. Where it cannot be said who was right, both columns
-are null. Of a request
-that either model answered, an answer that is none (no score, or NaN) is wrong: a model that fails to answer
-what is hard must not look the better for it.
+are null. Of a request that either model answered, an answer that is none (no score, or NaN) is wrong: a model
+that fails to answer what is hard must not look the better for it.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ number by its distance. `docs/ground-truth.md` has the rules in words.
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from shadowlane.aggregator.report._truth_load import Named
+from shadowlane.aggregator.report._truth_load import MOST_NAMES, Named
 from shadowlane.lake import OpenLake
 
 Kind = Literal["class", "binary", "number", "other"]
@@ -73,6 +73,11 @@ class Side:
         """Whether it can be said to be right."""
         return self.by_label or self.by_score
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether it can only be said how far off it is."""
+        return self.has_scores and not self.is_judged
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -113,46 +118,39 @@ class _Answers:
         )
 
 
-def settle(lake: OpenLake, names: tuple[Named, ...], threshold: float | None) -> tuple[Rule, ...]:
-    """How the labels of each name are compared, the most frequent first; the table `rule` has it, too."""
+def settle(lake: OpenLake, names: tuple[Named, ...], threshold: float | None) -> tuple[tuple[Rule, ...], int]:
+    """How the labels of each name are compared, the most frequent first; and how many more names there are.
+
+    The table `rule` has the same.
+    """
     sides = ",".join(_SIDE.format(side=side) for side in ("primary", "shadow"))
     seen = {name: row for name, *row in lake.rows(_SEEN.format(sides=sides))}
     of_scope = sorted((each for each in names if each.name in seen), key=lambda each: -seen[each.name][0])
-    rules = tuple(_rule(each, seen[each.name], threshold) for each in of_scope)
+    rules = tuple(_rule(each, seen[each.name], threshold) for each in of_scope[:MOST_NAMES])
     lake.rows(_RULE)
     for rule in rules:
-        cut = rule.threshold
-        row = (
-            rule.name,
-            rule.kind,
-            rule.is_binary,
-            cut,
-            *astuple(rule.primary)[:5],
-            *astuple(rule.shadow)[:5],
-        )
+        # All that a side is but its last, which the engine need not know.
+        sides_of = (*astuple(rule.primary)[:-1], *astuple(rule.shadow)[:-1])
+        row = (rule.name, rule.kind, rule.is_binary, rule.threshold, *sides_of)
         lake.rows(_ADD_RULE, {str(place): value for place, value in enumerate(row, 1)})
-    return rules
+    return rules, len(of_scope) - len(rules)
 
 
-def _rule(named: Named, seen: list[float], threshold: float | None) -> Rule:
-    labels, numbers, binary = (int(count) for count in seen[:3])
-    is_numeric, is_binary = numbers * 2 > labels, bool(numbers) and binary == numbers and numbers * 2 > labels
-    half = (len(seen) - 3) // 2
+def _rule(named: Named, seen: list[Any], threshold: float | None) -> Rule:
+    labels, numbers, binary, *answers = seen
+    is_numeric = numbers * 2 > labels
+    is_binary = is_numeric and binary == numbers
+    half = len(answers) // 2
     primary, shadow = (
-        _Answers(*row).side(is_numeric=is_numeric, is_binary=is_binary, threshold=threshold)  # type: ignore[arg-type]
-        for row in (seen[3 : 3 + half], seen[3 + half :])
+        _Answers(*row).side(is_numeric=is_numeric, is_binary=is_binary, threshold=threshold)
+        for row in (answers[:half], answers[half:])
     )
     kind: Kind = "other"
     if primary.by_label and shadow.by_label:
         kind = "class"
     elif primary.is_judged and shadow.is_judged:
         kind = "binary"
-    elif (
-        is_numeric
-        and not (primary.is_judged or shadow.is_judged)
-        and primary.has_scores
-        and shadow.has_scores
-    ):
+    elif is_numeric and primary.is_measured and shadow.is_measured:
         kind = "number"
     cut = (THRESHOLD if threshold is None else threshold) if primary.by_score or shadow.by_score else None
     return Rule(named.name, named.newest, kind, is_binary, cut, primary, shadow)

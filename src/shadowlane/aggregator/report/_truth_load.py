@@ -63,7 +63,7 @@ FROM said WHERE key NOT IN (FROM several)
 # Requests without an entity are each on their own.
 _LABELLED = """
 CREATE TEMP TABLE labelled AS
-SELECT request_id, event_time, epoch_us(event_time) AS made, agreement, segments,
+SELECT request_id, epoch_us(event_time) AS made, agreement, segments,
   primary_score, primary_label, shadow_score, shadow_label,
   hash(coalesce(nullif(entity_id, ''), request_id)) AS entity
 FROM compared WHERE request_id IN (SELECT request_id FROM said)

@@ -115,17 +115,17 @@ def _least_covered(each: CoverageGroup) -> tuple[float, int, str, str]:
 
 
 def reweighted(
-    truth: Mapping[Group, SegmentTruth], compared: Mapping[Group, int], whole: Correctness
+    truth: Mapping[Group, SegmentTruth], compared: Mapping[Group, int], whole: Correctness, requests: int
 ) -> tuple[Reweighted, ...]:
     """Both models' correctness if labels had come for each segment's values as requests did.
 
     What chance a label has may differ from group to group; within one it is taken to be the same for all.
     """
     by_segment: dict[str, list[tuple[int, SegmentTruth]]] = defaultdict(list)
-    for (segment, value), requests in compared.items():
-        by_segment[segment].append((requests, truth.get((segment, value), SegmentTruth())))
+    for (segment, value), size in compared.items():
+        by_segment[segment].append((size, truth.get((segment, value), SegmentTruth())))
     found = [
-        _weighted(segment, groups)
+        _weighted(segment, groups, requests)
         for segment, groups in by_segment.items()
         if sum(each.requests > 0 for _, each in groups) > 1
     ]
@@ -133,15 +133,15 @@ def reweighted(
     return tuple(sorted(found, key=lambda each: (-abs(each.difference - plain), each.segment)))
 
 
-def _weighted(segment: str, groups: list[tuple[int, SegmentTruth]]) -> Reweighted:
-    reached = [(requests, each) for requests, each in groups if each.requests]
-    weight = sum(requests for requests, _ in reached)
-    primary = sum(requests * each.primary_correct / each.requests for requests, each in reached) / weight
-    shadow = sum(requests * each.shadow_correct / each.requests for requests, each in reached) / weight
+def _weighted(segment: str, groups: list[tuple[int, SegmentTruth]], whole: int) -> Reweighted:
+    reached = [(size, each) for size, each in groups if each.requests]
+    weight = sum(size for size, _ in reached)
+    primary = sum(size * each.primary_correct / each.requests for size, each in reached) / weight
+    shadow = sum(size * each.shadow_correct / each.requests for size, each in reached) / weight
     return Reweighted(
         segment=segment,
         primary=primary,
         shadow=shadow,
         difference=shadow - primary,
-        reached=weight / sum(requests for requests, _ in groups),
+        reached=weight / whole,
     )
