@@ -22,6 +22,7 @@ from shadowlane.visible import visible
 
 _PAGE = Path(__file__).parent / "page"
 _SENTENCE = 1_000
+_FINDING = 500
 
 
 def _traffic(value: float, _: int = 0) -> str:
@@ -96,7 +97,7 @@ def _findings(report: Report, page: Sequence[Section]) -> list[dict[str, str]]:
     return [
         {
             "weight": each.weight,
-            "sentence": visible(each.sentence, _SENTENCE),
+            "sentence": visible(each.sentence, _FINDING),
             "link": next((key for key in _PLACES.get(each.section, (each.section,)) if key in keys), ""),
         }
         for each in findings(report)

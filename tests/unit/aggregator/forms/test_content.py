@@ -57,7 +57,7 @@ def texts(of: Report) -> str:
         "+5.00 to +5.30 ms",
         "ten times its median",
         "no answer after <number> ms",
-        "0.0009 from samples of this size alone",
+        "0.000900 from samples of this size alone",
         "population stability index",
         "Brier score, shadow less primary: -0.0043 (-0.006 to -0.0026); less is better.",
         "Requests cluster by 9,000 users",
@@ -97,6 +97,14 @@ def test_what_stands_out_comes_first() -> None:
     assert [each.sentence for each in findings(full())].count(filled.STANDOUTS[0].sentence) == 1
     missed = findings(replace(full(), headline=(Finding(weight="remark", section="x", sentence="y"),)))
     assert [each.sentence for each in missed] == [*(each.sentence for each in filled.STANDOUTS), "y"]
+
+
+def test_many_findings_are_counted() -> None:
+    """A page of nothing but findings would hide them all: what is beyond the first ones is counted."""
+    many = tuple(Finding(weight="alarm", section="segments", sentence=f"finding {n}") for n in range(40))
+    shown = findings(replace(full(), headline=many, standouts=None))
+    assert len(shown) == 16
+    assert shown[-1].sentence == "And 25 more findings, below."
 
 
 @pytest.mark.parametrize("of", [full(), hostile(_EVIL), hostile("\u6570" * 300), report(0, 0, 0)])

@@ -10,17 +10,23 @@ from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report.figures import Completeness, Finding, Interval, Ledger, WorkerCounts
 from shadowlane.visible import visible
 
-_SENTENCE = 1_000
+_SENTENCE = 500
+_MOST_FINDINGS = 15
 _TONES: dict[str, Tone] = {"alarm": "bad", "warning": "open", "remark": "soft"}
 _MOST_FEATURES = 10
 
 
 def findings(report: Report) -> tuple[Finding, ...]:
-    """The headline; a group that stands out is in it whatever happens."""
+    """The headline; a group that stands out is in it whatever happens. Beyond some, only how many more."""
     said = {each.sentence for each in report.headline}
     missed = [each.sentence for each in report.standouts or () if each.sentence not in said]
     alarms = [Finding(weight="alarm", section="segments", sentence=sentence) for sentence in missed]
-    return (*alarms, *report.headline)
+    found = (*alarms, *report.headline)
+    more = len(found) - _MOST_FINDINGS
+    if more <= 1:
+        return found
+    rest = Finding(weight="remark", section="segments", sentence=f"And {more:,} more findings, below.")
+    return (*found[:_MOST_FINDINGS], rest)
 
 
 def headline(report: Report) -> Iterator[Section]:
