@@ -31,7 +31,8 @@ _STEPS = (3_600, 3 * 3_600, 6 * 3_600, 86_400, 7 * 86_400, 28 * 86_400)
 
 # Ten steps a decade, each the least tolerance of that form that takes the difference in.
 _DIFFERENCES = """
-SELECT CASE WHEN difference = 0 THEN NULL ELSE ceil(10 * log10(abs(difference)))::INTEGER END AS step,
+SELECT CASE WHEN difference = 0 THEN NULL WHEN isinf(difference) THEN 3090
+    ELSE ceil(10 * log10(abs(difference)))::INTEGER END AS step,
   count(*)
 FROM compared WHERE difference IS NOT NULL AND NOT isnan(difference) GROUP BY step ORDER BY step NULLS FIRST
 """

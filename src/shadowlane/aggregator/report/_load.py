@@ -70,7 +70,7 @@ _MORE_OF_ERRORS = """,
   nullif(request_id, '') IS NULL AND coalesce(stage, '') = 'decode' AS is_undecodable"""
 
 _COLUMNS_OF_COMPARISONS = (
-    "UNION ALL BY NAME SELECT * EXCLUDE (agreement) FROM "
+    "UNION ALL BY NAME SELECT * FROM "
     "read_parquet(getvariable('comparisons')[1], hive_partitioning = false) WHERE false"
 )
 
