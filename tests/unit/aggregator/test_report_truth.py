@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import statsmodels.api as sm
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, brier_score_loss, mean_absolute_error
 from statsmodels.stats.contingency_tables import mcnemar
@@ -25,6 +27,8 @@ from shadowlane.aggregator.report._load import load
 from shadowlane.aggregator.report._scope import Scope
 from shadowlane.aggregator.report._strata import strata
 from shadowlane.aggregator.report._truth import Compared, ground_truth, load_truth
+from shadowlane.aggregator.report._truth_figures import Users, correctness
+from shadowlane.aggregator.report._truth_judged import Judged
 from shadowlane.aggregator.report.figures import GroundTruth, Outcome
 from shadowlane.lake import COMPARISONS, ERRORS, LABELS, OpenLake, read_lake
 
@@ -656,3 +660,45 @@ def test_hostile_names_and_ids_are_only_values(tmp_path: Path) -> None:
     assert (outcome(found).name, outcome(found).labelled.part) == (odd, 1)
     assert outcome(found).correctness is not None
     assert [each.value for each in outcome(found).coverage] == [odd]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans(), st.integers(0, 3)), min_size=1))
+def test_counts_add_up_and_intervals_hold_what_they_are_of(
+    rows: list[tuple[bool, bool, bool, int]],
+) -> None:
+    """Of any requests, judged or not, by whatever users: parts are counted, bounds are about the value."""
+    is_judged, primary, shadow, user = (np.array(column) for column in zip(*rows, strict=True))
+    none = np.full(len(rows), np.nan)
+    small = np.ones(len(rows), np.int8)
+    judged = Judged(
+        is_latest=small,
+        agreement=small,
+        primary_correct=np.where(is_judged, primary, -1).astype(np.int8),
+        shadow_correct=np.where(is_judged, shadow, -1).astype(np.int8),
+        primary_probability=none,
+        primary_came=none,
+        shadow_probability=none,
+        shadow_came=none,
+        primary_error=none,
+        shadow_error=none,
+        is_measured=small,
+        entity=user.astype(np.uint64),
+        known=small.astype(np.uint8),
+    )
+    everyone = np.ones(len(rows), np.bool_)
+    found = correctness(judged, Users.among(judged.entity, everyone), everyone, 0.95)
+    if found is None:
+        assert not is_judged.any()
+        return
+    assert found.requests == is_judged.sum()
+    assert found.primary.part == (is_judged & primary).sum()
+    assert found.shadow.part - found.primary.part == found.only_shadow - found.only_primary
+    for value, interval in (
+        (found.primary.value, found.primary.interval),
+        (found.shadow.value, found.shadow.interval),
+        (found.difference, found.difference_interval),
+    ):
+        assert interval is not None
+        assert value is not None
+        assert interval.low - 1e-9 <= value <= interval.high + 1e-9
+        assert interval.low < interval.high
