@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from shadowlane.aggregator.gate._values import AMOUNT, COUNT, FLAG, NAME, NAMES, SHARE, criterion
+from shadowlane.aggregator.gate._values import AMOUNT, COUNT, FLAG, NAME, NAMES, NUMBER, SHARE, criterion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ class LabelCriteria:
     """What the outcome of this name must show; losses are the primary's figure less the shadow's."""
 
     name: str = criterion(NAME, "label")
+    threshold: float | None = criterion(NUMBER, example=0.5)  # from which score on an answer is 1
     min_labelled: int = criterion(COUNT, 1_000)
     max_correctness_loss: float | None = criterion(SHARE, example=0.01)
     max_correctness_loss_on_disagreements: float | None = criterion(SHARE, example=0.05)

@@ -36,6 +36,7 @@ def judge(
         control=Control(noise.control, noise.control_run) if noise else None,
         sections=needed_sections(policy),
         confidence=policy.confidence,
+        threshold=policy.labels.threshold if policy.labels else None,
         at=at,
     )
     return decide(report, policy, decided_at, id=id)

@@ -72,6 +72,11 @@ def _is_percent(value: Any) -> bool:
     return str(value).strip().endswith("%") or _meant(value) > 1
 
 
+def _read_number(value: Any) -> float | None:
+    number = _number(value)
+    return None if math.isnan(number) else number
+
+
 def _read_count(value: Any) -> int | None:
     number = _number(value)
     return int(number) if number >= 1 and number == int(number) else None
@@ -154,6 +159,7 @@ def _guess_names(value: Any) -> list[str] | None:
     return names or None
 
 
+NUMBER = Kind("a number", _read_number, lambda value: _read_number(_meant(value)))
 COUNT = Kind("a whole number from 1", _read_count, _guess_count)
 SHARE = Kind("a share from 0 to 1", _read_share, _guess_share)
 LEVEL = Kind("a share from 0.5 to below 1", _read_level, _guess_level)

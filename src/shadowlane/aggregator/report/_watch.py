@@ -46,7 +46,8 @@ WITH request AS (
 SELECT {sums} FROM one
 """
 _OF = """
-count_if({whole} > 0), coalesce(sum({whole}), 0)::BIGINT, coalesce(sum({part}), 0)::BIGINT,
+coalesce(count_if({whole} > 0), 0)::BIGINT,
+coalesce(sum({whole}), 0)::BIGINT, coalesce(sum({part}), 0)::BIGINT,
 coalesce(sum({whole} * {whole}), 0)::HUGEINT, coalesce(sum({part} * {part}), 0)::HUGEINT,
 coalesce(sum({whole} * {part}), 0)::HUGEINT
 """
@@ -113,19 +114,20 @@ class _Clusters:
     def effect(self, level: float) -> float:
         """The design effect that a handful of events cannot make out to be small.
 
-        It starts where all requests of a user are alike, and the data have as much say as they have events;
-        of few users little is known. As `statistics.clustered_sequence` has it, of sums.
+        It starts where all requests of a user are alike, as if one event had shown that. A bound may be so
+        low that next to nothing is seen below it, and a user's requests may all fail for one reason: so it
+        assumes more than `statistics.clustered_sequence` does. Of few users, or a few large ones, little is
+        known: the interval is to be as much wider as Student's is.
         """
         if self._whole2 == self.whole:  # each request has a user of its own
             return 1.0
-        if self.clusters < 2:  # noqa: PLR2004 - one user shows nothing of others
+        few = student_deviations(level, self.whole**2 / self._whole2 - 1) / deviations(level)
+        if math.isinf(few):
             return math.inf
         p = self.part / self.whole
         squares = self._part2 - 2 * p * self._both + p * p * self._whole2
         squares *= self.clusters / (self.clusters - 1)
-        effect = max(1.0, (squares + self.alike) / (self.whole * p * (1 - p) + 1))
-        few = student_deviations(level, self.clusters - 1) / deviations(level)
-        return effect * few * few
+        return max(1.0, (squares + self.alike) / (self.whole * p * (1 - p) + 1)) * few * few
 
 
 def _p99(ordered: NDArray[np.float64], level: float, effect: float) -> Interval | None:
