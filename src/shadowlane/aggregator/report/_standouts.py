@@ -225,8 +225,8 @@ def _of_correctness(tally: Tally, whole: Tally) -> str:
     turns = _difference(whole) >= 0
     overall = "the shadow is the better one" if _difference(whole) > 0 else "the two are equally good"
     return (
-        f"on {_values.many(tally.judged, 'labelled request')} (the group is {_share(tally, whole)}) the shadow "
-        f"is right on {_values.percent(tally.shadow_right / tally.judged, 1)}, the primary on "
+        f"on {_values.many(tally.judged, 'labelled request')} (the group is {_share(tally, whole)}) the "
+        f"shadow is right on {_values.percent(tally.shadow_right / tally.judged, 1)}, the primary on "
         f"{_values.percent(tally.primary_right / tally.judged, 1)}, "
         + (f"although overall {overall}: " if turns else "against overall ")
         + f"{_values.percent(whole.shadow_right / whole.judged, 1)} and "
