@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from shadowlane.aggregator.report._apart import apart
-from shadowlane.aggregator.report._columns import SCORES, Columns, Floats, Part, finite
+from shadowlane.aggregator.report._at_once import at_once
+from shadowlane.aggregator.report._columns import SCORES, Columns, Floats, Part, finite, is_finite
 from shadowlane.aggregator.report._ranked import Buckets, Counts, Places, Ranked, Shelves
 from shadowlane.aggregator.report.figures import Divergence, ScoreDistribution
 from shadowlane.aggregator.statistics import (
@@ -30,7 +31,7 @@ class Binned:
     """Both models' scores in bins; the bin after the last holds what has no finite score."""
 
     edges: tuple[float, ...]
-    places: tuple[tuple[Places, Places], ...]  # of each part, the primary's and the shadow's bins
+    places: tuple[tuple[Places, ...], ...]  # of each part, the primary's and the shadow's bins
     joint: Counts  # how many requests have the primary's score in this bin and the shadow's in that
     primary: Ranked
     shadow: Ranked
@@ -46,23 +47,23 @@ def binned(columns: Columns) -> Binned | None:
     buckets = Buckets.over(every, _SHARED_BUCKETS)
     shelves = Shelves(buckets, edges[1:-1])
     places = tuple(
-        (_places(part, SCORES[0], buckets, shelves), _places(part, SCORES[1], buckets, shelves))
-        for part in columns.parts
+        at_once(lambda part: tuple(_places(part, name, buckets, shelves) for name in SCORES), columns.parts)
     )
-    return Binned(edges, places, _joint(places), Ranked(primary, buckets), Ranked(shadow, buckets))
+    ranked = at_once(lambda pieces: Ranked(pieces, buckets), (primary, shadow))
+    return Binned(edges, places, _joint(places), *ranked)
 
 
 def _places(part: Part, name: str, buckets: Buckets, shelves: Shelves) -> Places:
     values: Floats = part.numbers(name)
-    is_finite = np.isfinite(values)
-    if is_finite.all():
-        return shelves.of(values, buckets.of(values))
+    flags = is_finite(values)
+    if flags is None:
+        return shelves.of(values, buckets.codes(values))
     places = np.full(len(values), BINS, np.uint8)
-    places[is_finite] = shelves.of(values[is_finite], buckets.of(values[is_finite]))
+    places[flags] = shelves.of(values[flags], buckets.codes(values[flags]))
     return places
 
 
-def _joint(places: tuple[tuple[Places, Places], ...]) -> Counts:
+def _joint(places: tuple[tuple[Places, ...], ...]) -> Counts:
     side = BINS + 1
     found = np.zeros(side * side, np.int64)
     for primary, shadow in places:
@@ -72,11 +73,7 @@ def _joint(places: tuple[tuple[Places, Places], ...]) -> Counts:
 
 def scores(columns: Columns, found: Binned | None) -> ScoreDistribution | None:
     """Both models' scores in shared bins; None where neither model gives scores."""
-    given = [(part.is_given(SCORES[0]), part.is_given(SCORES[1])) for part in columns.parts]
-    primary_given, shadow_given, one_sided = (
-        sum(int(np.count_nonzero(each)) for each in flags)
-        for flags in ([p for p, _ in given], [s for _, s in given], [p ^ s for p, s in given])
-    )
+    primary_given, shadow_given = (sum(part.given(name) for part in columns.parts) for name in SCORES)
     if not (primary_given or shadow_given):
         return None
     nothing = np.zeros((BINS + 1, BINS + 1), np.int64)
@@ -91,7 +88,7 @@ def scores(columns: Columns, found: Binned | None) -> ScoreDistribution | None:
         shadow=tuple(shadow.tolist()),
         primary_not_finite=primary_given - sides[0].count,
         shadow_not_finite=shadow_given - sides[1].count,
-        one_sided=one_sided,
+        one_sided=sum(map(_one_sided, columns.parts)),
         primary_median=primary_median,
         shadow_median=shadow_median,
         distance=jensen_shannon(primary, shadow),
@@ -101,6 +98,12 @@ def scores(columns: Columns, found: Binned | None) -> ScoreDistribution | None:
         primary_mean=sides[0].mean(),
         shadow_mean=sides[1].mean(),
     )
+
+
+def _one_sided(part: Part) -> int:
+    if all(part.given(name) == len(part) for name in SCORES):
+        return 0
+    return int(np.count_nonzero(part.is_given(SCORES[0]) ^ part.is_given(SCORES[1])))
 
 
 def divergence(primary: Counts, shadow: Counts, joint: Counts | None) -> Divergence | None:

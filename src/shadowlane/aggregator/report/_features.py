@@ -36,12 +36,12 @@ WHERE name IS NOT NULL GROUP BY name
 
 _OF_ERRORS = "SELECT count(missing_features), count(*) FILTER (len(missing_features) > 0) FROM errored"
 
-_NAMES = ", ".join(
-    f"map_keys(fetched.{kind})" for kind in ("numbers", "integers", "flags", "strings", "vectors", "json")
-)
-_FETCHED = f"""
+_FETCHED = """
 SELECT name, count(*) FROM (
-  SELECT unnest(list_distinct(flatten([{_NAMES}, fetched.missing]))) AS name
+  SELECT unnest(list_distinct(flatten([
+    map_keys(fetched.numbers), map_keys(fetched.integers), map_keys(fetched.flags),
+    map_keys(fetched.strings), map_keys(fetched.vectors), map_keys(fetched.json), fetched.missing
+  ]))) AS name
   FROM compared WHERE fetched.missing IS NOT NULL
 )
 WHERE name IS NOT NULL GROUP BY name
@@ -110,7 +110,7 @@ def _share(missing: _Missing, name: str, disagreements: int) -> float | None:
 def _missing(lake: OpenLake, columns: Columns, requests: int) -> _Missing:
     """By the rows; where none of them says anything, by the workers' counts, which know no window."""
     [(known, lacking)] = lake.rows(_OF_ERRORS)
-    known += sum(int(np.count_nonzero(part.is_given("has_missing"))) for part in columns.parts)
+    known += sum(part.given("has_missing") for part in columns.parts)
     lacking += sum(int(np.count_nonzero(part.is_true("has_missing"))) for part in columns.parts)
     if not known:
         counted = dict(lake.rows(_COUNTED.format(column="missing_features")))

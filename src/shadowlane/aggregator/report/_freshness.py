@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from shadowlane.aggregator.report._columns import LAG, NO_HOUR, Columns, Part, finite
+from shadowlane.aggregator.report._at_once import at_once
+from shadowlane.aggregator.report._columns import LAG, NO_HOUR, Columns, Part, finite, is_finite
 from shadowlane.aggregator.report._distributions import Binned
 from shadowlane.aggregator.report._ranked import Counts, Places, Ranked, Shelves
 from shadowlane.aggregator.report._rates import rate_of
@@ -58,30 +60,45 @@ def freshness(columns: Columns, binned: Binned | None) -> Freshness | None:
 
 def _table(columns: Columns, binned: Binned | None, lags: Ranked) -> _Table:
     shelves = Shelves(lags.buckets, _EDGES) if lags.count else None
-    answers = np.zeros(_CELLS * 3, np.int64)
-    spread = np.zeros((2, _CELLS * (BINS + 1)), np.int64)
-    for index, part in enumerate(columns.parts):
-        cells = part.numbers("hour").astype(np.int64) * len(_RANGES) + _ranges(part, lags, shelves)
-        answers += np.bincount(cells * 3 + _answers(part), minlength=len(answers))
-        for counts, places in zip(spread, binned.places[index] if binned else (), strict=False):
-            counts += np.bincount(cells * (BINS + 1) + places, minlength=len(counts))
+    places: Sequence[tuple[Places, ...]] = binned.places if binned else [()] * len(columns.parts)
+    rows = [*zip(columns.parts, places, strict=True)]
+    halves = at_once(lambda half: _counted(half, lags, shelves), (rows[::2], rows[1::2]))
+    answers, spread = (sum(counts) for counts in zip(*halves, strict=True))
     primary, shadow = spread.reshape(2, _HOURS, len(_RANGES), BINS + 1)
     return _Table(answers.reshape(_HOURS, len(_RANGES), 3), primary, shadow)
 
 
+def _counted(
+    rows: Sequence[tuple[Part, tuple[Places, ...]]], lags: Ranked, shelves: Shelves | None
+) -> tuple[Counts, Counts]:
+    answers = np.zeros(_CELLS * 3, np.int64)
+    spread = np.zeros((2, _CELLS * (BINS + 1)), np.int64)
+    for part, places in rows:
+        cells = part.hour_of_day() * len(_RANGES) + _ranges(part, lags, shelves)
+        answers += np.bincount(cells * 3 + _answers(part), minlength=len(answers))
+        cells *= BINS + 1
+        for side, of_side in enumerate(places):
+            spread[side] += np.bincount(cells + of_side, minlength=spread.shape[1])
+    return answers, spread
+
+
 def _ranges(part: Part, lags: Ranked, shelves: Shelves | None) -> Places:
     values = part.numbers(LAG)
-    is_finite = np.isfinite(values)
+    if shelves is None:
+        return np.full(len(values), _UNKNOWN, np.uint8)
+    flags = is_finite(values)
+    if flags is None:
+        return shelves.of(values, lags.buckets.codes(values))
     places = np.full(len(values), _UNKNOWN, np.uint8)
-    if shelves is not None:
-        places[is_finite] = shelves.of(values[is_finite], lags.buckets.of(values[is_finite]))
+    places[flags] = shelves.of(values[flags], lags.buckets.codes(values[flags]))
     return places
 
 
 def _answers(part: Part) -> Places:
     """0: they disagree, 1: they agree, 2: a rule ignores the pair."""
     answers = part.is_true("agreement").astype(np.uint8)
-    answers[~part.is_given("agreement")] = _IGNORED
+    if part.given("agreement") < len(part):
+        answers[~part.is_given("agreement")] = _IGNORED
     return answers
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from shadowlane.aggregator.report._at_once import at_once
 from shadowlane.aggregator.report._columns import LATENCIES, RESOURCES, Columns, usable
-from shadowlane.aggregator.report._ranked import Ranked
+from shadowlane.aggregator.report._ranked import Ranked, total
 from shadowlane.aggregator.report.figures import Resources
 
 _HOUR_MS = 3.6e6
@@ -11,7 +12,7 @@ _HOUR_MS = 3.6e6
 
 def resources(columns: Columns) -> Resources | None:
     """The resources of a request; None where none were measured."""
-    cpu, gpu, memory = (_ranked(columns, name) for name in RESOURCES)
+    cpu, gpu, memory = at_once(lambda name: _ranked(columns, name), RESOURCES)
     if not (cpu.count or gpu.count or memory.count):
         return None
     mean = cpu.mean()
@@ -26,8 +27,14 @@ def resources(columns: Columns) -> Resources | None:
         memory_p50_mb=memory_p50,
         memory_max_mb=memory_max,
         cpu_hours=None if mean is None else mean * len(columns) / _HOUR_MS,
-        primary_busy_ms=_ranked(columns, LATENCIES[0]).mean(),
+        primary_busy_ms=_mean(columns, LATENCIES[0]),
     )
+
+
+def _mean(columns: Columns, name: str) -> float | None:
+    pieces = [usable(part.numbers(name)) for part in columns.parts]
+    count = sum(map(len, pieces))
+    return total(pieces) / count if count else None
 
 
 def _ranked(columns: Columns, name: str) -> Ranked:
