@@ -203,6 +203,18 @@ def test_noise_names_no_group(base: float) -> None:
     assert alarms <= 10
 
 
+def test_noise_on_a_common_loss_names_no_group() -> None:
+    """A shadow that is three points worse everywhere is that by chance more or less so, here and there."""
+    rng = np.random.default_rng(17)
+    sizes = np.geomspace(100, 20_000, 60).astype(int)
+    alarms = 0
+    for _ in range(200):
+        moved = [[int(each) for each in rng.multinomial(n, [0.9, 0.05, 0.02, 0.03])] for n in sizes]
+        rows = [counts(int(n), 0, 0, (m[0], m[1], m[2], m[3])) for n, m in zip(sizes, moved, strict=True)]
+        alarms += bool(named(by_country(*rows)))
+    assert alarms <= 10
+
+
 @pytest.mark.parametrize("loss", [0.05, 0.1, 0.15])
 def test_a_planted_loss_is_found_among_sixty_groups(loss: float) -> None:
     """A loss of agreement in one of sixty groups of a thousand requests each is the one that is named."""

@@ -8,6 +8,7 @@ shadow to fail). A group is left out whose loss is that of another one inside it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import astuple, dataclass
 
@@ -24,6 +25,9 @@ ALPHA = 0.05
 POINTS = 0.02
 #: ... and one that is so many times as bad, if it is worse by at least that much.
 TIMES, LEAST = 2.0, 0.001
+
+# So far from what is beside it lies, by chance, not one of 15,000 groups.
+_DEVIATIONS = 4.0
 
 FIGURES = ("agreement", "errors", "correctness")
 
@@ -146,9 +150,27 @@ def _is_worse_than(tally: Tally, around: Tally, figure: str) -> bool:
     if not tally.judged:
         return False
     wrong = [1 - right / tally.judged for right in (tally.shadow_right, tally.primary_right)]
-    return is_material(*wrong) and _difference(around) - _difference(tally) >= min(
-        POINTS, wrong[0] - wrong[1]
-    )
+    return is_material(*wrong) and _loses_more(tally, around)
+
+
+def _loses_more(tally: Tally, around: Tally) -> bool:
+    """Whether the shadow's loss is not just that of all, to which chance added some: McNemar cannot tell."""
+    if _difference(around) >= 0:
+        return True
+    rest = _without(around, tally)
+    more = _difference(rest) - _difference(tally)
+    return more >= POINTS and more >= _DEVIATIONS * math.sqrt(_variance(rest) + _variance(tally))
+
+
+def _variance(tally: Tally) -> float:
+    """Of the difference in correctness."""
+    if not tally.judged:
+        return 0.0
+    return ((tally.only_shadow + tally.only_primary) / tally.judged - _difference(tally) ** 2) / tally.judged
+
+
+def _without(tally: Tally, part: Tally) -> Tally:
+    return Tally(*(all_ - some for all_, some in zip(astuple(tally), astuple(part), strict=True)))
 
 
 def _loss(group: Group, figure: str) -> float:
@@ -162,7 +184,7 @@ def _is_explained(group: Group, other: Group, figure: str, cohorts: Cohorts) -> 
     shared = in_both(cohorts, group.terms, other.terms)
     if shared is None:
         return False
-    left = Tally(*(mine - theirs for mine, theirs in zip(astuple(group.tally), astuple(shared), strict=True)))
+    left = _without(group.tally, shared)
     return not _enough(left, figure) or not _is_worse_than(left, group.around[0], figure)
 
 
