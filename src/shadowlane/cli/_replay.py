@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,7 +19,9 @@ from shadowlane.cli._isolation_options import IsolationOptions
 from shadowlane.cli._meter import Meter
 from shadowlane.cli._model_options import ModelOptions
 from shadowlane.cli._options import BootstrapServers, Config, Form, Lake, Source, settings
+from shadowlane.cli._replay_suite import replay_suite
 from shadowlane.cli._shadow import ShadowOptions
+from shadowlane.errors import SettingsError
 from shadowlane.process import stopped_by_signals
 
 if TYPE_CHECKING:
@@ -50,15 +53,16 @@ def replay(
     primary: PrimaryOptions,
     control: ControlOptions,
     start: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--from",
             metavar="TIME",
             help="Requests from here on: a time (2026-03-01T14:30, UTC or with a zone), a distance from now "
             "(-7d, -1d12h), or offsets (@1200 in each partition, @0:100,1:250).",
+            show_default="required, but with --suite",
             rich_help_panel=_WINDOW,
         ),
-    ],
+    ] = None,
     end: Annotated[
         str,
         typer.Option(
@@ -96,6 +100,16 @@ def replay(
         ),
     ] = "max",
     processes: Annotated[int, typer.Option(min=1, metavar="N", help="Worker processes on this machine.")] = 1,
+    suite: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="In place of a window: the requests of a regression suite (shadowlane report "
+            "--export-suite), without Kafka. Exit code 1 where one is not answered as expected.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would take; nothing is written to Kafka.")
     ] = False,
@@ -108,13 +122,21 @@ def replay(
 
     Ends by itself. Interrupted by whatever, the same command goes on where it was.
 
-    Exit code: 0 done, 130 interrupted, 2 wrong usage, 1 anything else.
+    Exit code: 0 done, 130 interrupted, 2 wrong usage, 1 anything else (with --suite: not as expected).
 
     Examples:
     shadowlane replay --model fraud --shadow boosting-2 --load python:models:predict --from -7d
 
     shadowlane replay --model fraud --shadow boosting-2 --load python:models:predict --from -90d --source lake
+
+    shadowlane replay --model fraud --shadow boosting-3 --load python:models:predict --suite suite.jsonl
     """
+    if suite is not None:
+        _refuse_beside_suite(start, run, dry_run=dry_run)
+        plan = comparing.applied_to(shadow.plan("suite", fetching.applied_to(loading.source())), config)
+        replay_suite(replace(plan, isolation=isolation.value()), suite, form)
+    if start is None:
+        raise SettingsError("say from when on (--from -7d), or name a suite (--suite FILE)")
     from shadowlane.replay_worker import window as it  # noqa: PLC0415 - its packages come with an extra
 
     chosen, asked = settings(bootstrap_servers, lake, config), it.Window.parse(start, end)
@@ -135,6 +157,12 @@ def replay(
     _print(summary.to_dict(), _summed_up(summary), form)
     if stop.is_set() and not summary.finished:
         raise typer.Exit(_INTERRUPTED)
+
+
+def _refuse_beside_suite(start: str | None, run: str | None, *, dry_run: bool) -> None:
+    given = [("--from", start), ("--run", run), ("--dry-run", dry_run or None)]
+    if beside := [name for name, value in given if value is not None]:
+        raise SettingsError(f"{beside[0]} is about a window, and a suite is none: leave one of them out")
 
 
 def _shown_on(meter: Meter) -> Callable[[it.Progress], None]:

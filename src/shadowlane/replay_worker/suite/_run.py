@@ -13,9 +13,9 @@ import pyarrow as pa
 from shadowlane.comparators import IGNORED
 from shadowlane.errors import SettingsError
 from shadowlane.kafka import TopicNames
+from shadowlane.replay_worker._message import ArchivedMessage
 from shadowlane.replay_worker._plan import WorkerPlan
 from shadowlane.replay_worker._replay import Outcome, open_replay
-from shadowlane.replay_worker.archive._messages import ArchivedMessage
 from shadowlane.schemas import Codec, Features, Prediction, ProductionRequest, ShadowComparison, ShadowError
 from shadowlane.schemas.columns import ColumnCodec
 from shadowlane.schemas.suite import read_suite
