@@ -63,7 +63,7 @@ def place(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Missing option '--from'"),
+        ((), "say from when on"),
         (("--from", "yesterday"), "write a time (2026-03-01"),
         (("--from", "-1d", "--to", "-2d"), "the end must be later than the beginning"),
         (("--from", "-1d", "--speed", "fast"), "write max, original, 10x"),
