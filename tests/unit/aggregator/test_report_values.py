@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report.figures import Interval
 from shadowlane.schemas import Prediction
 from shadowlane.visible import visible
 
@@ -69,6 +72,51 @@ def test_a_bound_is_written_short() -> None:
 def test_milliseconds(value: float | None, written: str) -> None:
     """A small latency keeps three digits that say something."""
     assert _values.milliseconds(value) == written
+
+
+@pytest.mark.parametrize(
+    ("write", "value", "written"),
+    [
+        (_values.points, None, "—"),
+        (_values.points, 0.012, "+1.20 points"),
+        (_values.points, -0.00000012, "-0.00001 points"),
+        (_values.points, 0.0, "+0.00 points"),
+        (_values.points, 1e-18, "over 0 points"),
+        (_values.p_value, None, "—"),
+        (_values.p_value, 0.03125, "0.0312"),
+        (_values.p_value, 1e-300, "<0.0001"),
+        (_values.signed, -0.0123, "-0.0123"),
+        (_values.signed_milliseconds, -5.1, "-5.10 ms"),
+        (_values.signed_milliseconds, 5.1, "+5.10 ms"),
+        (_values.lag, None, "—"),
+        (_values.lag, 850.4, "850 ms"),
+        (_values.lag, 12_400.0, "12.4 s"),
+        (_values.lag, 7_200_000.0, "2.0 h"),
+        (_values.lag, 400_000_000.0, "4.6 days"),
+        (_values.seconds, 3_600, "1 hour"),
+        (_values.seconds, 5_400, "90 minutes"),
+        (_values.seconds, 604_800, "1 week"),
+        (_values.seconds, 7, "7 seconds"),
+    ],
+)
+def test_differences_and_lengths_of_time(write: Callable[[Any], str], value: Any, written: str) -> None:
+    """A difference has its sign and is never written as none; a length of time is in a unit that fits."""
+    assert write(value) == written
+
+
+def test_both_ends_of_an_interval_share_their_unit() -> None:
+    """94.69 to 95.29 %, and nothing where there is no interval."""
+    ends = Interval(low=0.9469, high=0.9529, level=0.95, method="wilson")
+    assert _values.between(ends, _values.percent) == "94.69 to 95.29 %"
+    assert _values.between(ends, _values.number) == "0.9469 to 0.9529"
+    assert _values.between(None, _values.percent) == "—"
+
+
+@given(st.floats(-1, 1).filter(bool))
+def test_a_difference_that_is_one_is_never_written_as_none(value: float) -> None:
+    """However small it is."""
+    written = _values.points(value).removesuffix(" points")
+    assert written in ("over 0", "under 0") or float(written) != 0
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])))

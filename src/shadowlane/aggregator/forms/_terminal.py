@@ -59,9 +59,8 @@ def _page(report: Report, console: Console, gate: GateResult | None) -> Iterable
             yield _verdict(gate)
         yield Text()
         yield from _section(section, width)
-        if section.key in _PICTURES:
-            yield Text()
-            yield from _PICTURES[section.key](report, blocks)
+        drawn = [*_PICTURES[section.key](report, blocks)] if section.key in _PICTURES else []
+        yield from [Text(), *drawn] if drawn else []
 
 
 def _section(section: Section, width: int) -> Iterable[RenderableType]:

@@ -32,13 +32,14 @@ def fitted(table: Table, width: int) -> Iterable[RenderableType]:
         yield _note(table.note)
         return
     places = [*range(len(table.columns))]
-    while _least(table, places) > width and table.columns[places[-1]].kind == "right":
-        places.pop()
+    numbers = [place for place in places[1:] if table.columns[place].kind == "right"]
+    while _least(table, places) > width and numbers:
+        places.remove(numbers.pop())
     if _least(table, places) > width and any(column.kind == "whole" for column in table.columns):
         yield from _listed(table)
     else:
         yield _grid(table, places)
-    left_out = [column.name for column in table.columns[len(places) :]]
+    left_out = [column.name for place, column in enumerate(table.columns) if place not in places]
     if left_out:
         yield _note(f"Not shown, for want of room: {', '.join(left_out)}.")
     if table.note:

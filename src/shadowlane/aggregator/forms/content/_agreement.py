@@ -26,7 +26,7 @@ def agreement(report: Report) -> Iterator[Section]:
         return
     step = _values.seconds(found.step_seconds)
     lead = ["Over the compared requests that no rule ignores."]
-    if found.over_time:
+    if len(found.over_time) > 1:
         lead.append(f"Over time in stretches of {step}, by when the requests were made.")
     yield Section(key="agreement", title="Agreement", lead=tuple(lead), tables=tuple(_tables(found)))
 
@@ -52,7 +52,7 @@ def _tables(found: Agreement) -> Iterator[Table]:
             title="By tolerance",
             behind=True,
         )
-    if found.over_time:
+    if len(found.over_time) > 1:
         yield table(
             ("from", *right("requests", "compared", "agreement", "errored", "error rate")),
             [_stretch(each) for each in found.over_time],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from shadowlane.aggregator.forms.content._parts import Cell, Column, Section, Table, right, table
+from shadowlane.aggregator.forms.content._parts import Column, Section, Table, right, table
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report.figures import Rate, Segment, SegmentGroup, Standout
@@ -82,17 +82,17 @@ def _tables(segment: Segment) -> Iterator[Table]:
     groups = all_groups(segment)
     name = Column(visible(segment.name, _LONGEST), "data")
     yield table(
-        (name, *right("requests", "agreement", "interval", "p", "errors", "error rate"), ""),
+        # The first columns are those that a narrow terminal keeps.
+        (name, *right("requests", "agreement", "error rate", "interval", "p", "errors")),
         [
             (
-                group_name(each, segment),
+                group_name(each, segment) + (" (small)" if each.is_small else ""),
                 _values.count(each.requests),
                 _values.percent(each.agreement_rate),
+                _values.percent(each.error_rate),
                 _ends(each.agreement),
                 _values.p_value(each.agreement_p),
                 _values.count(each.errored),
-                _values.percent(each.error_rate),
-                Cell("small", "soft") if each.is_small else "",
             )
             for each in groups
         ],
@@ -108,7 +108,7 @@ def _tables(segment: Segment) -> Iterator[Table]:
             "distance",
             "difference",
         )
-        yield table((name, *right(*names)), more, title="Also")
+        yield table((name, *right(*names)), more, title="Latency and scores")
     right_ones = [(group_name(each, segment), *_truth(each)) for each in groups]
     if any(cell != _values.NOTHING for row in right_ones for cell in row[1:]):
         heads = ("labelled", "primary right", "shadow right", "only primary", "only shadow", "p")
