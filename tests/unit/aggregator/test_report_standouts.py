@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from shadowlane.aggregator.report._cohorts import COUNTS, NONE, OTHER, Block, Cohorts
 from shadowlane.aggregator.report._groups import crossings, singles, whole_of
+from shadowlane.aggregator.report._losses import is_material
 from shadowlane.aggregator.report._mix import mix_shifts
-from shadowlane.aggregator.report._standouts import is_material, judge, standouts
+from shadowlane.aggregator.report._standouts import judge, standouts
 from shadowlane.aggregator.report.figures import Standout, Term
 
 Counts = NDArray[np.float64]

@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._cohorts import PLACES, Block, Cohorts, Tally
 from shadowlane.aggregator.report._groups import summed, term
-from shadowlane.aggregator.report._standouts import ALPHA, is_material, name_of
+from shadowlane.aggregator.report._losses import is_material
+from shadowlane.aggregator.report._standouts import ALPHA
+from shadowlane.aggregator.report._told import name_of
 from shadowlane.aggregator.report.figures import SMALL_GROUP, Standout
 from shadowlane.aggregator.statistics import holm, two_proportion_p
 from shadowlane.visible import visible
