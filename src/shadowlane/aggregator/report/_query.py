@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,8 +12,6 @@ from shadowlane.aggregator.report.figures import (
     Duplicates,
     ErrorStage,
     ErrorType,
-    Latency,
-    LatencyBasis,
 )
 from shadowlane.aggregator.statistics import rate
 from shadowlane.lake import OpenLake
@@ -22,22 +19,6 @@ from shadowlane.schemas import Prediction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ERROR_TYPES = 10
-
-#: Where the latency curve is read off; the report's percentiles are among these.
-_LEVELS = (0.0, 0.01, *(step / 20 for step in range(1, 20)), 0.975, 0.99, 0.995, 0.999, 1.0)
-
-_LATENCIES = """
-SELECT latency_basis, count(*),
-  count(primary_latency_ms),
-  count(*) FILTER (isfinite(primary_latency_ms) AND primary_latency_ms >= 0),
-  quantile_cont(primary_latency_ms, $levels)
-    FILTER (isfinite(primary_latency_ms) AND primary_latency_ms >= 0),
-  count(shadow_latency_ms),
-  count(*) FILTER (isfinite(shadow_latency_ms) AND shadow_latency_ms >= 0),
-  quantile_cont(shadow_latency_ms, $levels)
-    FILTER (isfinite(shadow_latency_ms) AND shadow_latency_ms >= 0)
-FROM compared GROUP BY latency_basis ORDER BY count(*) DESC, latency_basis
-"""
 
 _ERRORS = """
 SELECT stage, is_undecodable, error_type, count(*), arg_min(message, (event_time, request)),
@@ -89,32 +70,6 @@ def totals(found: Strata) -> tuple[int, int, int, int, datetime | None, datetime
         sum(each.requests for each in found.errored),
         _moment(first),
         _moment(last),
-    )
-
-
-def latencies(lake: OpenLake) -> tuple[LatencyBasis, ...]:
-    """Both models' latencies, the requests timed in each way apart."""
-    return tuple(
-        LatencyBasis(
-            basis=basis,
-            requests=requests,
-            primary=_latency(requests, *row[:3]),
-            shadow=_latency(requests, *row[3:]),
-        )
-        for basis, requests, *row in lake.rows(_LATENCIES, {"levels": [*_LEVELS]})
-    )
-
-
-def _latency(requests: int, reported: int, usable: int, quantiles: Sequence[float] | None) -> Latency:
-    curve = dict(zip(_LEVELS, quantiles or (), strict=False))
-    return Latency(
-        measured=usable,
-        unmeasured=requests - reported,
-        unusable=reported - usable,
-        p50_ms=curve.get(0.5),
-        p95_ms=curve.get(0.95),
-        p99_ms=curve.get(0.99),
-        curve=tuple(curve.items()),
     )
 
 
