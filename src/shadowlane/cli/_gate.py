@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from shadowlane.cli._evidence import End, PolicyFile, Start, printing
+from shadowlane.cli._evidence import End, PolicyFile, Start, Where, printing
 from shadowlane.cli._options import Config, Format, Lake, Model, Run, Shadow, settings
 from shadowlane.errors import LakeError, SettingsError, ShadowlaneError
 
@@ -26,12 +26,7 @@ def gate(
     run: Run = "live",
     start: Start = None,
     end: End = None,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SQL", help="Only comparisons for which this condition over their columns holds."
-        ),
-    ] = None,
+    where: Where = None,
     policy: PolicyFile = None,
     form: Annotated[Format, typer.Option("--format", help="How it is printed (not html).")] = Format.table,
     junit: Annotated[

@@ -66,6 +66,8 @@ def _noise(look: Look, asked: NoiseCriteria) -> Check:
     report, bound = look.report, asked.min_corrected_agreement_rate
     judged = report.compared - report.ignored
     floor = report.agreement.noise_floor if report.agreement else None
+    if floor and (floor.shadow, floor.run) != (asked.control, asked.control_run):
+        floor = None  # another control than the one that is asked for
     is_known = floor is not None and floor.disagreement.whole > 0 and judged > 0
     value = min(1.0, 1 - floor.excess) if floor and is_known and floor.excess is not None else None
     control = f"{visible(asked.control)} (run {visible(asked.control_run)})"

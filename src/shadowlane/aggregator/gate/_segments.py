@@ -10,7 +10,7 @@ from shadowlane.aggregator.gate._check import Check, Operator
 from shadowlane.aggregator.gate._intervals import difference_interval
 from shadowlane.aggregator.gate._look import At, Look, in_sentence, points
 from shadowlane.aggregator.report import _values
-from shadowlane.aggregator.report.figures import Rate, SegmentGroup
+from shadowlane.aggregator.report.figures import CohortWatch, Rate, SegmentGroup
 from shadowlane.visible import visible
 
 _SHOWN = 3
@@ -20,6 +20,7 @@ _SHOWN = 3
 class _Cohort:
     name: str
     group: SegmentGroup
+    watch: CohortWatch | None  # None: not known, so a user's requests count as all alike
 
 
 def segments(look: Look, asked: SegmentCriteria) -> Iterator[Check]:
@@ -40,13 +41,16 @@ def segments(look: Look, asked: SegmentCriteria) -> Iterator[Check]:
 
 def _cohorts(look: Look) -> Iterator[_Cohort]:
     wanted = look.policy.segments.names if look.policy.segments else ()
+    every = look.watch.cohorts if look.watch else ()
+    watches = {(each.segment, each.value): each for each in every}
     for segment in look.report.segments:
         if segment.name in wanted:
             for group in segment.groups:
                 value = "(none)" if group.value is None else visible(group.value, 60)
-                yield _Cohort(f"{visible(segment.name, 60)} = {value}", group)
+                found = watches.get((segment.name, group.value))
+                yield _Cohort(f"{visible(segment.name, 60)} = {value}", group, found)
             if segment.other:
-                yield _Cohort(f"{visible(segment.name, 60)} = (all others)", segment.other)
+                yield _Cohort(f"{visible(segment.name, 60)} = (all others)", segment.other, None)
 
 
 def _traffic(asked: SegmentCriteria, judged: Sequence[_Cohort], left_out: Sequence[_Cohort]) -> Check:
@@ -113,7 +117,7 @@ def _agreement(look: Look, cohort: _Cohort, bound: float) -> Check:
         counts,
         ">=",
         bound,
-        effect=look.alike,
+        effect=cohort.watch.of_disagreement if cohort.watch else look.alike,
         sentence=f"In {in_sentence(cohort.name)} the two agree on {{}} of the compared requests; "
         "at least {} is asked for.",
         none=f"In {cohort.name} no request was compared, so agreement is unknown.",
@@ -133,7 +137,7 @@ def _errors(look: Look, cohort: _Cohort, bound: float) -> Check:
         (cohort.group.errored, cohort.group.requests),
         "<=",
         bound,
-        effect=look.alike,
+        effect=cohort.watch.of_errors if cohort.watch else look.alike,
         sentence=f"In {in_sentence(cohort.name)} the shadow failed on {{}} of the requests; "
         "at most {} is asked for.",
         none=f"In {cohort.name} no request was seen.",
@@ -156,12 +160,12 @@ def _correctness(look: Look, cohort: _Cohort, loss: float) -> Check:
         "at least {} is asked for.",
         write=points,
         doubts=() if value is not None else (f"In {cohort.name} no outcome is known.",),
-        at=_difference_at(look, primary, shadow) if primary and shadow else None,
+        at=_difference_at(look, cohort, primary, shadow) if primary and shadow else None,
         of=cohort.name,
     )
 
 
-def _difference_at(look: Look, primary: Rate, shadow: Rate) -> At | None:
+def _difference_at(look: Look, cohort: _Cohort, primary: Rate, shadow: Rate) -> At | None:
     """As of two rates apart: of a cohort it is not known how often just one of the two is right."""
     level = look.level
     if level is None or not primary.whole or not shadow.whole:
@@ -171,7 +175,7 @@ def _difference_at(look: Look, primary: Rate, shadow: Rate) -> At | None:
         (shadow.part * scale, shadow.whole * scale),
         (0.5, 0.5),
         level,
-        look.alike,
+        cohort.watch.alike if cohort.watch else look.alike,
     )
 
 

@@ -197,7 +197,7 @@ def _circumstances(lake: OpenLake, report: Report, counted: Strata, asked: Asked
         report,
         agreement=_agreement(lake, report.scope, counted, asked) if wants("agreement") else None,
         coverage=coverage(counted) if wants("coverage") else None,
-        watch=watch(lake, asked.confidence) if wants("clusters") else None,
+        watch=watch(lake, asked.confidence, asked.by) if wants("clusters") else None,
     )
 
 

@@ -6,18 +6,20 @@ It costs a pass over the users' ids, so it is read only where a policy names a c
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from shadowlane.aggregator.report.figures import Interval, Watch
+from shadowlane.aggregator.report.figures import CohortWatch, Interval, Watch
 from shadowlane.aggregator.statistics import quantile_sequence_ranks
 from shadowlane.aggregator.statistics._normal import deviations, student_deviations
 from shadowlane.lake import OpenLake
 
 _LEVEL = 0.95
 _P99 = 0.99
+_MOST_COHORTS = 1_000
 _METHOD = "order statistics, by a confidence sequence"
 
 _LATENCIES = """
@@ -26,43 +28,41 @@ WHERE latency_basis = 'single'
 """
 _CPU = "SELECT shadow_cpu_ms AS cpu FROM compared WHERE isfinite(shadow_cpu_ms) AND shadow_cpu_ms >= 0"
 
-# Of each user: the requests, those judged and those that disagree, the errors, those timed and the slow ones.
-# Who has no id stands alone. The sums over users are whole numbers, so no order of rows changes them.
+# Of each user within a cohort: the requests, those judged and those that disagree, the errors, those timed
+# and the slow ones. Who has no id stands alone. The sums are of whole numbers: no order changes them.
 _USERS = """
 WITH request AS (
-  SELECT entity_id, agreement IS NOT NULL AS judged, coalesce(NOT agreement, false) AS disagrees,
-    false AS failed, latency_basis = 'single' AS timed,
+  SELECT {cohort} AS value, entity_id,
+    agreement IS NOT NULL AS judged, coalesce(NOT agreement, false) AS disagrees, false AS failed, latency_basis = 'single' AS timed,
     latency_basis = 'single' AND shadow_latency_ms > $slow AS slow
   FROM compared
-  UNION ALL SELECT entity_id, false, false, true, false, false FROM errored
+  UNION ALL SELECT {cohort}, entity_id, false, false, true, false, false FROM errored
 ), one AS (
-  SELECT count(*) AS requests, count_if(judged) AS judged, count_if(disagrees) AS disagrees,
+  SELECT value, count(*) AS requests, count_if(judged) AS judged, count_if(disagrees) AS disagrees,
     count_if(failed) AS failed, count_if(timed) AS timed, count_if(slow) AS slow
-  FROM request WHERE entity_id IS NOT NULL GROUP BY hash(entity_id)
+  FROM request WHERE entity_id IS NOT NULL GROUP BY value, hash(entity_id)
   UNION ALL
-  SELECT 1, judged::BIGINT, disagrees::BIGINT, failed::BIGINT, timed::BIGINT, slow::BIGINT
+  SELECT value, 1, judged::BIGINT, disagrees::BIGINT, failed::BIGINT, timed::BIGINT, slow::BIGINT
   FROM request WHERE entity_id IS NULL
 )
-SELECT {sums} FROM one
+SELECT value, {sums} FROM one GROUP BY value ORDER BY count(*) DESC, value LIMIT {most}
 """
 _OF = """
-coalesce(count_if({whole} > 0), 0)::BIGINT,
-coalesce(sum({whole}), 0)::BIGINT, coalesce(sum({part}), 0)::BIGINT,
-coalesce(sum({whole} * {whole}), 0)::HUGEINT, coalesce(sum({part} * {part}), 0)::HUGEINT,
-coalesce(sum({whole} * {part}), 0)::HUGEINT
+count_if({whole} > 0), sum({whole}), sum({part}),
+sum({whole} * {whole})::HUGEINT, sum({part} * {part})::HUGEINT, sum({whole} * {part})::HUGEINT
 """
 _RATES = (("judged", "disagrees"), ("requests", "failed"), ("timed", "slow"))
 
 
-def watch(lake: OpenLake, level: float | None = None) -> Watch:
-    """What is needed to look again and again, at this level."""
+def watch(lake: OpenLake, level: float | None = None, by: Sequence[str] = ()) -> Watch:
+    """What is needed to look again and again, at this level; of these segments' cohorts, too."""
     level = _LEVEL if level is None else level
     latencies = lake.arrays(_LATENCIES)
     shadow, primary = latencies["shadow"], latencies["primary_"]
     is_timed, is_timed_too = _is_usable(shadow), _is_usable(primary)
     timed = np.sort(shadow[is_timed])
-    sums = _sums(lake, float(timed[_place(len(timed))]) if len(timed) else math.inf)
-    judged, failed, slow = (_Clusters(*row) for row in sums)
+    threshold = float(timed[_place(len(timed))]) if len(timed) else math.inf
+    judged, failed, slow = _sums(lake, threshold).get(None, _NOTHING)
     of_slowness = slow.effect(level)
     both = is_timed & is_timed_too
     half = 1 - (1 - level) / 2
@@ -81,6 +81,17 @@ def watch(lake: OpenLake, level: float | None = None) -> Watch:
             level,
         ),
         cpu_p99_ms=_p99(np.sort(lake.arrays(_CPU)["cpu"]), level, of_slowness),
+        cohorts=tuple(
+            CohortWatch(
+                segment=segment,
+                value=value,
+                alike=failed.alike,
+                of_disagreement=judged.effect(level),
+                of_errors=failed.effect(level),
+            )
+            for place, segment in enumerate(by)
+            for value, (judged, failed, _) in _sums(lake, threshold, f"cohort[{place + 1}]").items()
+        ),
     )
 
 
@@ -91,12 +102,6 @@ def _is_usable(values: NDArray[Any]) -> NDArray[np.bool_]:
 
 def _place(n: int) -> int:
     return min(n - 1, math.floor(n * _P99))
-
-
-def _sums(lake: OpenLake, slow: float) -> list[list[int]]:
-    columns = ", ".join(_OF.format(whole=whole, part=part) for whole, part in _RATES)
-    [row] = lake.rows(_USERS.format(sums=columns), {"slow": slow})
-    return [[int(value) for value in row[place : place + 6]] for place in range(0, len(row), 6)]
 
 
 class _Clusters:
@@ -128,6 +133,23 @@ class _Clusters:
         squares = self._part2 - 2 * p * self._both + p * p * self._whole2
         squares *= self.clusters / (self.clusters - 1)
         return max(1.0, (squares + self.alike) / (self.whole * p * (1 - p) + 1)) * few * few
+
+
+_NOTHING = (_Clusters(0, 0, 0, 0, 0, 0),) * 3
+
+
+def _sums(
+    lake: OpenLake, slow: float, cohort: str = "NULL::VARCHAR"
+) -> dict[str | None, tuple[_Clusters, ...]]:
+    """Of each cohort, the sums of the three rates; of no cohort, of all requests."""
+    columns = ", ".join(_OF.format(whole=whole, part=part) for whole, part in _RATES)
+    statement = _USERS.format(sums=columns, cohort=cohort, most=_MOST_COHORTS)
+    return {
+        value: tuple(
+            _Clusters(*(int(each) for each in row[place : place + 6])) for place in range(0, len(row), 6)
+        )
+        for value, *row in lake.rows(statement, {"slow": slow})
+    }
 
 
 def _p99(ordered: NDArray[np.float64], level: float, effect: float) -> Interval | None:

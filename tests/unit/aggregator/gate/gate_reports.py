@@ -68,10 +68,10 @@ def watch(level: float = 0.95, **changes: Any) -> Watch:
     return replace(found, **changes)
 
 
-def noise(control: Rate, excess: float | None) -> Agreement:
+def noise(control: Rate, excess: float | None, shadow: str = "again") -> Agreement:
     """Agreement with an A/A control."""
     floor = NoiseFloor(
-        shadow="again",
+        shadow=shadow,
         run="live",
         disagreement=control,
         excess=excess,

@@ -111,6 +111,7 @@ def test_too_little_evidence_is_inconclusive(changes: dict[str, Any], name: str,
     [
         ({"agreement": None}, "corrected_agreement_ok", "The control again (run live) has no comparisons"),
         ({"agreement": noise(rate(0, 0), None)}, "corrected_agreement_ok", "has no comparisons"),
+        ({"agreement": noise(rate(0, 9), 0.0, "other")}, "corrected_agreement_ok", "has no comparisons"),
         ({"features": None}, "features_complete", "No request was seen whose features are known"),
         ({"features": None}, "each_feature_present", "No request was seen whose features are known"),
         ({"coverage": None}, "full_week_seen", "nothing is known of the days"),
@@ -199,7 +200,7 @@ def test_names_from_data_are_only_text() -> None:
         segments=country(group(name, 20_010, 0.5)),
         features=features(300, name=name),
         truth=truth(name=name, brier_difference=0.5),
-        agreement=noise(rate(0, 20_000), 0.5),
+        agreement=noise(rate(0, 20_000), 0.5, name),
     )
     policy = ASKED | {
         "labels": {"name": name, "max_brier_increase": 0.01},

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from shadowlane.aggregator.gate import Policy, judge, needed_sections
+from shadowlane.aggregator.gate._asked import SegmentCriteria
 from shadowlane.aggregator.report._read import read_report
 from shadowlane.aggregator.report.figures import Watch
 from shadowlane.aggregator.statistics import design_effect, quantile_sequence_ranks
@@ -116,6 +117,27 @@ def test_a_lake_of_nearly_nothing_is_watched(tmp_path: Path, count: int) -> None
     found = watched(tmp_path)
     assert (found.users, found.requests, found.shadow_p99_ms) == (count, count, None)
     assert judge(tmp_path, SCOPE, Policy(min_requests=1, confidence=0.95), NOW).promote is False
+
+
+def test_a_cohort_has_its_own_users(tmp_path: Path) -> None:
+    """One that a single user makes up settles nothing; one of many users does."""
+    rows = comparisons(6_000)
+    for n, row in enumerate(rows):
+        row |= {"entity_id": f"u{n}", "agreement": n % 20 != 0}
+        if n % 3 == 0:  # those of DE
+            row |= {"entity_id": "u1", "agreement": True}
+    land(tmp_path, rows)
+    policy = Policy(
+        confidence=0.95, min_requests=1, segments=SegmentCriteria(names=("country",), min_agreement_rate=0.8)
+    )
+    found = judge(tmp_path, SCOPE, policy, NOW)
+    check = next(each for each in found.checks if each.name == "segments_agreement_ok")
+    assert (check.of, check.passed, check.unsettled) == ("country = DE", None, True)
+    figures = read_report(tmp_path, SCOPE, by=["country"], sections=needed_sections(policy), confidence=0.95)
+    assert figures.watch is not None
+    brazil, germany = sorted(figures.watch.cohorts, key=lambda each: str(each.value))
+    assert (brazil.value, brazil.of_disagreement, brazil.alike) == ("BR", 1.0, 1.0)
+    assert (germany.value, germany.of_disagreement, germany.alike) == ("DE", math.inf, 2_000.0)
 
 
 def test_one_user_shows_nothing_of_others(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ from shadowlane.aggregator.report.figures._truth import (
     Outcome,
     Reweighted,
 )
-from shadowlane.aggregator.report.figures._watch import Watch
+from shadowlane.aggregator.report.figures._watch import CohortWatch, Watch
 
 __all__ = [
     "DISAGREEMENT_ORDER",
@@ -75,6 +75,7 @@ __all__ = [
     "Agreement",
     "Calibration",
     "CalibrationBin",
+    "CohortWatch",
     "ComparatorAgreement",
     "Completeness",
     "Correctness",

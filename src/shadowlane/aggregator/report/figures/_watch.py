@@ -8,6 +8,17 @@ from shadowlane.aggregator.report.figures._rate import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CohortWatch:
+    """How the requests of one value of a segment cluster by user: a few may make up most of a cohort."""
+
+    segment: str
+    value: str | None
+    alike: float
+    of_disagreement: float
+    of_errors: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
     """How requests cluster by user, and where percentiles lie at every look at once.
 
@@ -24,3 +35,4 @@ class Watch:
     shadow_p99_ms: Interval | None  # None: too few requests to bound it
     p99_ratio: Interval | None  # the shadow's p99 by the primary's, over the same requests
     cpu_p99_ms: Interval | None
+    cohorts: tuple[CohortWatch, ...] = ()  # of the segments that were asked for
