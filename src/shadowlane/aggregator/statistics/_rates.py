@@ -100,7 +100,4 @@ def _score(difference: float, gained: int, lost: int, whole: int) -> float:
     root = math.sqrt(max(b * b - 4 * a * c, 0.0))
     share = (root - b) / (2 * a) if b <= 0 else -2 * c / (b + root)
     variance = whole * (2 * max(share, 0.0) + difference * (1 - difference))
-    above = gained - lost - whole * difference
-    if variance <= 0:
-        return math.inf if above > 0 else 0.0
-    return above / math.sqrt(variance)
+    return (gained - lost - whole * difference) / math.sqrt(max(variance, 1e-300))  # rounding aside, above 0

@@ -1,7 +1,8 @@
 """How far apart two models' distributions would be if it made no difference which of them answered.
 
 Both answer the same requests, so tests for two independent samples say too little: for each request, a coin
-decides whether the two answers change places, and the statistic is computed again.
+decides whether the two answers change places, and the statistic is computed again. Each request has a coin of
+its own, so where requests cluster by user, chance can do more than these draws show.
 """
 
 from __future__ import annotations

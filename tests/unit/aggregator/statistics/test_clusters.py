@@ -149,6 +149,17 @@ def test_users_looked_at_often_are_still_right(*, one_after_another: bool) -> No
     assert plain >= (45 if one_after_another else 12)
 
 
+def test_a_handful_of_users_looked_at_often_is_still_right() -> None:
+    """Of 300 streams of six users whose requests are much alike, at most 5 % (and two deviations) are missed."""
+    rng = np.random.default_rng(9)
+    missed = 0
+    for _ in range(300):
+        parts, wholes = _some_users(rng, 6, 0.5, 0.5)
+        intervals = (clustered_sequence(parts[:known], wholes[:known], 0.95) for known in range(2, 7))
+        missed += any(not low <= 0.5 <= high for low, high in intervals)
+    assert missed <= 15 + 8
+
+
 @pytest.mark.parametrize(("many", "rate", "alike"), [(8, 0.3, 0.1), (100, 0.02, 0.1), (400, 0.2, 0.3)])
 def test_one_look_covers_as_it_says(many: int, rate: float, alike: float) -> None:
     """Of 1,000 samples, at most 5 % (and three deviations) miss the rate; Wilson's misses far more."""

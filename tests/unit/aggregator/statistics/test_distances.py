@@ -174,6 +174,15 @@ def test_paired_scores_have_scipys_distance_too(one: list[float], seed: int) -> 
     assert wasserstein(np.sort(one), np.sort(other)) == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_point_where_two_are_furthest_apart_is_never_passed_over(seed: int) -> None:
+    """Wherever among some thousand values it lies."""
+    rng = np.random.default_rng(seed)
+    one, other = np.sort(rng.normal(0, 1, 3000)), np.sort(rng.normal(0.02 * seed, 1.1, 2500))
+    expected = stats.ks_2samp(one, other, method="asymp").statistic
+    assert kolmogorov_smirnov(one, other) == pytest.approx(float(expected), abs=1e-12)
+
+
 @pytest.mark.parametrize("shift", [0.0, 1e-5, 0.001, 0.1])
 def test_distances_of_many_values_are_scipys(shift: float) -> None:
     """A hundred thousand scores, where most of them need not be looked at."""
