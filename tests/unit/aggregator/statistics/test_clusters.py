@@ -150,7 +150,7 @@ def test_users_looked_at_often_are_still_right(*, one_after_another: bool) -> No
 
 
 def test_a_handful_of_users_looked_at_often_is_still_right() -> None:
-    """Of 300 streams of six users whose requests are much alike, at most 5 % (and two deviations) are missed."""
+    """Of 300 streams of six users with requests much alike, at most 5 % (and two deviations) are missed."""
     rng = np.random.default_rng(9)
     missed = 0
     for _ in range(300):
