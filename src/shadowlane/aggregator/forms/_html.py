@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,37 +12,18 @@ from markupsafe import Markup
 
 from shadowlane import __version__
 from shadowlane.aggregator.forms import charts
+from shadowlane.aggregator.forms._checks import reason, shown
 from shadowlane.aggregator.forms.content import Section, findings, sections
-from shadowlane.aggregator.gate._check import Check
 from shadowlane.aggregator.gate._gate import GateResult
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._report import Report
 from shadowlane.visible import visible
 
 _PAGE = Path(__file__).parent / "page"
-_SENTENCE = 1_000
 _FINDING = 500
 
 
-def _traffic(value: float, _: int = 0) -> str:
-    return _values.count(round(value))
-
-
 _WORDS = {"promote": "Promote", "hold": "Hold", "inconclusive": "Inconclusive", "no_data": "No data"}
-_TITLES = {
-    "sufficient_traffic": "Traffic",
-    "agreement_ok": "Agreement",
-    "latency_ok": "Shadow latency, p99",
-    "errors_ok": "Shadow error rate",
-    "distribution_ok": "Distribution distance",
-}
-_WRITERS: Mapping[str, Callable[..., str]] = {
-    "sufficient_traffic": _traffic,
-    "agreement_ok": _values.percent,
-    "latency_ok": _values.milliseconds,
-    "errors_ok": _values.percent,
-    "distribution_ok": _values.distance,
-}
 #: Where on the page a finding is looked into, by the section that it names; the first that is there.
 _PLACES = {
     "completeness": ("balance",),
@@ -64,8 +44,8 @@ def report_to_html(report: Report, gate: GateResult | None = None) -> str:
         findings=_findings(report, page),
         gate=gate,
         verdict=_WORDS[gate.verdict] if gate else None,
-        reason=_reason(gate) if gate else None,
-        checks=[_shown(check) for check in gate.checks] if gate else [],
+        reason=reason(gate) if gate else None,
+        checks=[shown(check) for check in gate.checks] if gate else [],
         parts=[
             {"section": each, "pictures": charts.pictures(report, each.key, gate.policy if gate else None)}
             for each in page
@@ -102,56 +82,3 @@ def _findings(report: Report, page: Sequence[Section]) -> list[dict[str, str]]:
         }
         for each in findings(report)
     ]
-
-
-def _reason(gate: GateResult) -> str:
-    """The verdict in a sentence, by the names that the page gives the checks."""
-    failed = [_title(check).lower() for check in gate.checks if check.passed is False]
-    unknown = [_title(check).lower() for check in gate.checks if check.passed is None]
-    if gate.verdict == "no_data":
-        return visible(gate.reason, _SENTENCE)
-    if gate.verdict == "promote":
-        return f"All {len(gate.checks)} checks passed."
-    parts = [f"short of the policy: {', '.join(failed)}"] * bool(failed)
-    parts += [f"unknown: {', '.join(unknown)}"] * bool(unknown)
-    lead = "Not ready" if gate.verdict == "hold" else "Not enough is known to decide"
-    return f"{lead}. {'; '.join(parts).capitalize()}."
-
-
-def _title(check: Check) -> str:
-    """What a check is called on the page: a name that it does not know reads as words."""
-    return _TITLES.get(check.name) or visible(check.name).replace("_", " ").capitalize()
-
-
-def _writer(check: Check) -> Callable[..., str]:
-    """How a check's figure is written: by its name, or else as the number that it is."""
-    known = _WRITERS.get(check.name)
-    if known:
-        return known
-    if "latency" in check.name or check.name.endswith("_ms"):
-        return _values.milliseconds
-    return partial(_plain)
-
-
-def _plain(value: float, decimals: int = 4) -> str:
-    return f"{value:,.{decimals}f}".rstrip("0").rstrip(".") or "0"
-
-
-def _shown(check: Check) -> dict[str, object]:
-    """A check as the page shows it."""
-    write = _writer(check)
-    value, bound = check.value, check.bound
-    written = (_values.NOTHING, _values.shortest(bound, write))
-    if value is not None:
-        written = _values.apart(value, bound, write)
-    top = 1.0 if check.name == "agreement_ok" else max(bound * 1.6, min(value or 0.0, bound * 4)) or 1.0
-    return {
-        "title": _title(check),
-        "name": visible(check.name),
-        "state": {True: "pass", False: "fail", None: "unknown"}[check.passed],
-        "value": written[0],
-        "bound": f"{'at least' if check.operator == '>=' else 'at most'} {written[1]}",
-        "interval": _values.between(check.interval, write) if check.interval else "",
-        "why": visible(check.why, _SENTENCE),
-        "gauge": charts.gauge(value, bound, top),
-    }

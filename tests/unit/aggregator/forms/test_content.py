@@ -6,6 +6,7 @@ import io
 import re
 from dataclasses import fields, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
@@ -78,8 +79,8 @@ def test_each_part_of_a_report_is_said(said: str) -> None:
 @pytest.mark.parametrize("name", _OPTIONAL)
 def test_any_section_may_be_absent(name: str) -> None:
     """A section that was not asked for is not spoken of, in any form."""
-    field = next(each for each in fields(Report) if each.name == name)
-    of = replace(full(), **{name: field.default})
+    absent: dict[str, Any] = {each.name: each.default for each in fields(Report) if each.name == name}
+    of = replace(full(), **absent)
     for text in (texts(of), printed(of), report_to_markdown(of)):
         assert not re.search(r"\b(None|nan|inf)\b", text)
 

@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 import shadowlane.aggregator.forms
+import shadowlane.aggregator.gate
+from shadowlane.aggregator.forms._checks import _KNOWN, shown
 from shadowlane.aggregator.forms._html import report_to_html
 from shadowlane.aggregator.forms.content import sections
 from shadowlane.aggregator.gate._check import Check
@@ -102,13 +104,35 @@ def test_a_name_of_any_length_leaves_the_page_small() -> None:
 def test_a_check_that_the_page_does_not_know_is_shown() -> None:
     """A policy may ask for more: its name reads as words, with its interval where it has one."""
     more = Check(
-        name="coverage_full_week", value=0.75, operator=">=", bound=1.0, n=9, passed=False,
+        name="made_up_ok", of="<b>", value=0.75, operator=">=", bound=1.0, n=9, passed=False,
         why="3 of 7 weekdays.", interval=filled.interval(0.7, 0.8),
     )  # fmt: skip
     gate = replace(verdict(full()), checks=(*verdict(full()).checks, more))
     text = report_to_html(full(), gate)
-    assert "Coverage full week" in text
-    assert "0.7 to 0.8" in text
+    assert "Made up ok" in text
+    assert "0.7000 to 0.8000" in text
+    assert "&lt;b&gt;" in text
+
+
+def test_a_difference_below_nothing_has_no_bar() -> None:
+    """Bars count from 0; what may be negative is written only, with its sign."""
+    worse = Check(
+        name="correctness_ok", value=-0.021, operator=">=", bound=-0.01, n=9, passed=None, why="",
+        unsettled=True,
+    )  # fmt: skip
+    found = shown(worse)
+    assert (found["value"], found["bound"], found["gauge"]) == ("-2.10 points", "at least -1 points", "")
+    assert (found["state"], found["tone"]) == ("unsettled", "unknown")
+
+
+def test_each_check_of_the_gate_has_a_title_of_its_own() -> None:
+    """Every name that the gate gives a check is one that the page knows."""
+    source = "".join(
+        path.read_text("utf-8") for path in Path(shadowlane.aggregator.gate.__file__).parent.glob("*.py")
+    )
+    names = {*re.findall(r'"(\w+_ok|\w+_seen|\w+_sufficient|sufficient_\w+|\w+_present)"', source)}
+    assert len(names) > 10
+    assert names <= {*_KNOWN}
 
 
 def luminance(colour: str) -> float:
@@ -124,7 +148,7 @@ def contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def palettes() -> list[Mapping[str, str]]:
+def palettes() -> list[dict[str, str]]:
     """The colours of light, dark and print, as the style sheet names them."""
     blocks = re.findall(r":root \{(.*?)\}", _STYLE.read_text("utf-8"), re.DOTALL)
     found = [

@@ -40,8 +40,6 @@ def evidence(report: Report) -> Section:
     scope = report.scope
     start = _values.moment(scope.start) if scope.start else "from the beginning"
     rows.append(("window asked for", f"{start} to {_values.moment(scope.end) if scope.end else 'now'}"))
-    if scope.where:
-        rows.append(("where", visible(scope.where, 400)))
     return Section(key="evidence", title="Evidence", tables=(table(("what", Column("which", "data")), rows),))
 
 

@@ -52,6 +52,8 @@ def totals(report: Report) -> Section:
 def _figures(report: Report) -> Iterator[tuple[str, str]]:
     write = _values
     yield "requests", f"{report.requests:,} = {report.compared:,} compared + {report.errored:,} errored"
+    if report.scope.where:
+        yield "only where", visible(report.scope.where, _SENTENCE)
     yield "window seen", f"{write.moment(report.first_request)} to {write.moment(report.last_request)}"
     agreement = report.agreement
     weighted = agreement.weighted if agreement else None
