@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from shadowlane.aggregator.gate._values import AMOUNT, COUNT, FLAG, NAME, NAMES, NUMBER, SHARE, criterion
+from shadowlane.aggregator.gate._kinds import AMOUNT, COUNT, FLAG, NAME, NAMES, NUMBER, SHARE, criterion
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

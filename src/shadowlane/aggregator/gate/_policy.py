@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar
 
-from shadowlane.aggregator.gate import _values
+from shadowlane.aggregator.gate import _kinds
 from shadowlane.aggregator.gate._asked import (
     CompletenessCriteria,
     CoverageCriteria,
@@ -21,7 +21,7 @@ from shadowlane.aggregator.gate._asked import (
     ResourceCriteria,
     SegmentCriteria,
 )
-from shadowlane.aggregator.gate._values import AMOUNT, COUNT, LEVEL, RATIO, SHARE, criterion
+from shadowlane.aggregator.gate._kinds import AMOUNT, COUNT, LEVEL, RATIO, SHARE, criterion
 from shadowlane.errors import SettingsError
 
 _SECTIONS: Mapping[str, type[Any]] = {
@@ -149,7 +149,7 @@ def _check(criteria: Any, prefix: str) -> None:
         value = getattr(criteria, field.name)
         if field.metadata and (value is not None or field.default is not None):
             kind, example = field.metadata["kind"], field.metadata["example"]
-            object.__setattr__(criteria, field.name, _values.read(kind, prefix + field.name, value, example))
+            object.__setattr__(criteria, field.name, _kinds.read(kind, prefix + field.name, value, example))
     for needed in criteria.REQUIRED:
         names = (needed,) if isinstance(needed, str) else needed
         if all(getattr(criteria, name) is None for name in names):

@@ -33,7 +33,8 @@ _CPU = "SELECT shadow_cpu_ms AS cpu FROM compared WHERE isfinite(shadow_cpu_ms) 
 _USERS = """
 WITH request AS (
   SELECT {cohort} AS value, entity_id,
-    agreement IS NOT NULL AS judged, coalesce(NOT agreement, false) AS disagrees, false AS failed, latency_basis = 'single' AS timed,
+    agreement IS NOT NULL AS judged, coalesce(NOT agreement, false) AS disagrees,
+    false AS failed, latency_basis = 'single' AS timed,
     latency_basis = 'single' AND shadow_latency_ms > $slow AS slow
   FROM compared
   UNION ALL SELECT {cohort}, entity_id, false, false, true, false, false FROM errored
