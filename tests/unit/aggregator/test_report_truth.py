@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, brier_score_loss, mean_absolute_error
 from statsmodels.stats.contingency_tables import mcnemar
-from tests.unit.aggregator.report_lake import NOON, Row, append, comparison, error, land
+from unit.aggregator.report_lake import NOON, Row, append, comparison, error, land
 
 from shadowlane.aggregator.report import _truth_load
 from shadowlane.aggregator.report._cohorts import cohorts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._report import Report
@@ -40,7 +41,8 @@ def headline(report: Report) -> tuple[Finding, ...]:
 
 def _standouts(report: Report) -> Iterator[Finding]:
     for each in report.standouts or ():
-        yield Finding(weight="alarm", section="segments", sentence=each.sentence)
+        weight: Literal["alarm", "warning"] = "warning" if each.figure == "mix" else "alarm"
+        yield Finding(weight=weight, section="segments", sentence=each.sentence)
 
 
 def _truth(report: Report) -> Iterator[Finding]:

@@ -14,7 +14,6 @@ those that may are found by their ids' hashes, and only these are put in order.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -28,13 +27,10 @@ _REQUEST = "coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source
 
 _MIDDLE = np.uint32(1 << 31)
 
-# Of null segments too there is a place for each name.
-_COHORT = "[map_extract(segments, name)[1] FOR name IN CAST(getvariable('by') AS VARCHAR[])] AS cohort"
-
 # A filter over what errors do not have (a prediction, say) is true of none of them.
 _ROWS = """
 CREATE OR REPLACE TEMP VIEW {name} AS
-SELECT * {replaced}, {request} AS request, {cohort}{more}
+SELECT * {replaced}, {request} AS request{more}
 FROM (
   SELECT * FROM read_parquet(getvariable('{table}'), hive_partitioning = false, union_by_name = true,
     filename = true, file_row_number = true)
@@ -140,9 +136,9 @@ _ERRORED = "CREATE TEMP VIEW errored AS SELECT * FROM unanswered WHERE NOT is_un
 _UNDECODABLE = "CREATE TEMP VIEW undecodable AS SELECT * FROM unanswered WHERE is_undecodable"
 
 
-def load(lake: OpenLake, scope: Scope, by: Sequence[str]) -> None:
-    """Hold the scope's comparisons and errors; `cohort` has the values of the segments in `by`."""
-    lake.let(shadow=scope.shadow, run=scope.run, start=scope.start, end=scope.end, by=[*by])
+def load(lake: OpenLake, scope: Scope) -> None:
+    """Hold the scope's comparisons and errors."""
+    lake.let(shadow=scope.shadow, run=scope.run, start=scope.start, end=scope.end)
     lake.hold(COMPARISONS.name)
     _define(lake, "comparison", scope)
     lake.define(ERRORS.name, _rows("error_row", ERRORS.name, scope))
@@ -200,7 +196,6 @@ def _rows(name: str, table: str, scope: Scope, replaced: str = "", of: str = "")
         name=name,
         table=table,
         request=_REQUEST,
-        cohort=_COHORT,
         replaced=f"REPLACE ({replaced})" if replaced else "",
         more=_MORE_OF_ERRORS if is_error else "",
         beside=_COLUMNS_OF_COMPARISONS if is_error and scope.where else "",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from shadowlane.aggregator.report import _query
 from shadowlane.aggregator.report._agreement import agreement
+from shadowlane.aggregator.report._asked import FEATURE
 from shadowlane.aggregator.report._cohorts import cohorts
 from shadowlane.aggregator.report._columns import EVERY, LATENCIES, SCORES, columns
 from shadowlane.aggregator.report._completeness import completeness
@@ -33,7 +34,18 @@ from shadowlane.aggregator.report._truth import Compared, ground_truth, load_tru
 from shadowlane.aggregator.report._watch import watch
 from shadowlane.aggregator.report.figures import Agreement, LatencyBasis
 from shadowlane.aggregator.statistics import rate
-from shadowlane.lake import COMPARISONS, ERRORS, LABELS, LEDGER, Lake, OpenLake, Versions, read_lake
+from shadowlane.lake import (
+    COMPARISONS,
+    ERRORS,
+    LABELS,
+    LEDGER,
+    REQUESTS,
+    Lake,
+    OpenLake,
+    TableSpec,
+    Versions,
+    read_lake,
+)
 
 #: What a report has when nothing else is asked for.
 SECTIONS = frozenset(
@@ -88,13 +100,21 @@ def read_report(
     asked = Asked(
         by=by, control=control, sections=frozenset(sections), threshold=threshold, confidence=confidence
     )
-    specs = (COMPARISONS, ERRORS, LEDGER, LABELS) if "truth" in sections else (COMPARISONS, ERRORS, LEDGER)
-    report = read_lake(lake, scope, specs, lambda tables: _report(tables, scope, asked), at)
+    report = read_lake(lake, scope, [*_tables(asked)], lambda tables: _report(tables, scope, asked), at)
     return replace(report, headline=headline(report))
 
 
+def _tables(asked: Asked) -> Iterator[TableSpec]:
+    yield from (COMPARISONS, ERRORS, LEDGER)
+    if "truth" in asked.sections:
+        yield LABELS
+    # The archive is large, and what it has of a request is looked at by two.
+    if "rules" in asked.sections or any(name.startswith(FEATURE) for name in asked.by):
+        yield REQUESTS
+
+
 def _report(lake: OpenLake, scope: Scope, asked: Asked) -> Report:
-    load(lake, scope, asked.by)
+    load(lake, scope)
     load_counts(lake, scope)
     counted = strata(lake)
     report = _totals(lake, scope, counted)
@@ -184,7 +204,9 @@ def _circumstances(lake: OpenLake, report: Report, counted: Strata, asked: Asked
         edges = report.scores.edges if report.scores else ()
         looked = look(lake, groups, asked.by, edges=edges, in_detail=wants("segments"))
         others = tuple(each for each in looked.found if each.name not in asked.by)
-        report = replace(report, segments=(*looked.asked, *others), standouts=looked.standouts)
+        report = replace(
+            report, segments=(*looked.asked, *others), standouts=looked.standouts, segment_notes=looked.notes
+        )
     if wants("truth"):
         compared = Compared(
             requests=report.compared, agreement=report.agreement_rate, hours=hours(counted), cohorts=groups

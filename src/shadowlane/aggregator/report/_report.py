@@ -84,6 +84,7 @@ class Report:
     disagreement_figures: DisagreementFigures | None = None
     truth: GroundTruth | None = None
     standouts: tuple[Standout, ...] | None = None
+    segment_notes: tuple[str, ...] = ()  # what of the segments was not looked at
     features: Features | None = None
     freshness: Freshness | None = None
     resources: Resources | None = None
