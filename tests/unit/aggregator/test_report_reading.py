@@ -38,7 +38,7 @@ def test_an_absent_lake_is_an_empty_one(tmp_path: Path) -> None:
     """Before anything has landed there is a report, of nothing, that says so."""
     report = read(tmp_path / "nowhere")
     assert report.requests == 0
-    assert report.table_versions == dict.fromkeys(["comparisons", "errors", "ledger", "labels"])
+    assert report.table_versions == dict.fromkeys(["comparisons", "errors", "ledger", "labels", "requests"])
     assert (report.agreement_rate, report.error_rate, report.distance, report.latency) == (None,) * 4
     assert report.ledger is None
 
