@@ -104,7 +104,7 @@ def test_a_mistake_in_a_section_is_named_too(tmp_path: Path, text: str, said: st
 
 
 def test_each_section_is_read(tmp_path: Path) -> None:
-    """What a file asks for is in the criteria, with the defaults of its sections; they make the same policy."""
+    """What a file asks for is in the criteria, with its sections' defaults; they make the same policy."""
     path = tmp_path / "policy.toml"
     path.write_text(
         "confidence = 0.95\nmax_latency_ratio = 2\n"

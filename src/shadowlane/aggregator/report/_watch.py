@@ -90,8 +90,8 @@ def watch(lake: OpenLake, level: float | None = None, by: Sequence[str] = ()) ->
                 of_disagreement=judged.effect(level),
                 of_errors=failed.effect(level),
             )
-            for place, segment in enumerate(by)
-            for value, (judged, failed, _) in _sums(lake, threshold, f"cohort[{place + 1}]").items()
+            for segment in by
+            for value, (judged, failed, _) in _sums(lake, threshold, segment).items()
         ),
     )
 
@@ -139,17 +139,17 @@ class _Clusters:
 _NOTHING = (_Clusters(0, 0, 0, 0, 0, 0),) * 3
 
 
-def _sums(
-    lake: OpenLake, slow: float, cohort: str = "NULL::VARCHAR"
-) -> dict[str | None, tuple[_Clusters, ...]]:
-    """Of each cohort, the sums of the three rates; of no cohort, of all requests."""
+def _sums(lake: OpenLake, slow: float, segment: str | None = None) -> dict[str | None, tuple[_Clusters, ...]]:
+    """Of each value of a segment, the sums of the three rates; of no segment, of all requests."""
     columns = ", ".join(_OF.format(whole=whole, part=part) for whole, part in _RATES)
+    cohort = "NULL::VARCHAR" if segment is None else "map_extract(segments, $segment)[1]"
     statement = _USERS.format(sums=columns, cohort=cohort, most=_MOST_COHORTS)
+    named = {} if segment is None else {"segment": segment}
     return {
         value: tuple(
             _Clusters(*(int(each) for each in row[place : place + 6])) for place in range(0, len(row), 6)
         )
-        for value, *row in lake.rows(statement, {"slow": slow})
+        for value, *row in lake.rows(statement, {"slow": slow, **named})
     }
 
 
