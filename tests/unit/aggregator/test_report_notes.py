@@ -88,6 +88,7 @@ def test_a_plain_report_needs_no_words() -> None:
             r"the lake knows: fraud → candidate-2, \x1b[31m → candidate-2, fraud → candidate-2 (run march).",
         ),
         (report(ledger=replace(_LEDGER, uncounted=6)), "The lake holds 6 requests more"),
+        (report(segment_notes=("city\x1b: not looked at",)), r"city\x1b: not looked at"),
     ],
 )
 def test_what_is_out_of_the_ordinary_is_said(of: Report, said: str) -> None:

@@ -11,6 +11,7 @@ from shadowlane.visible import visible
 _CROWDED = 0.98
 _MANY_LOST = 0.01
 _KNOWN_RUNS = 12
+_LONGEST = 500
 
 _TIMED = {
     "warmup": "among the first calls after a load (warm-up)",
@@ -27,6 +28,7 @@ def notes(report: Report) -> tuple[str, ...]:
             _of_latency(report),
             _of_distributions(report),
             _of_counts(report),
+            (visible(note, _LONGEST) for note in report.segment_notes),
             _of_ledger(report),
         )
         for note in part

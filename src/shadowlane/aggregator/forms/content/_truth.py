@@ -63,6 +63,8 @@ def _odd(found: GroundTruth) -> Iterator[str]:
         )
         if number
     ]
+    if found.unknown is None:
+        odd.append("far too many to count of requests not in this report")
     if odd:
         yield f"Of all labels: {', '.join(odd)}."
     if found.more_names:
