@@ -90,7 +90,7 @@ def read(folder: Path, scope: Scope = SCOPE, threshold: float | None = None) -> 
     """What the report says of a lake."""
 
     def section(lake: OpenLake) -> GroundTruth:
-        load(lake, scope, ())
+        load(lake, scope)
         counted = strata(lake)
         agreed = counted.count(lambda each: bool(each.agreement))
         judged = counted.count(lambda each: each.agreement is not None)
