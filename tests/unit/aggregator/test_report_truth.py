@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, brier_score_loss, mean_absolute_error
 from statsmodels.stats.contingency_tables import mcnemar
-from unit.aggregator.report_lake import NOON, Row, append, comparison, error, land
 
 from shadowlane.aggregator.report import _truth_load
 from shadowlane.aggregator.report._cohorts import cohorts
@@ -31,6 +30,7 @@ from shadowlane.aggregator.report._truth_figures import Users, correctness
 from shadowlane.aggregator.report._truth_judged import Judged
 from shadowlane.aggregator.report.figures import GroundTruth, Outcome
 from shadowlane.lake import COMPARISONS, ERRORS, LABELS, OpenLake, read_lake
+from unit.aggregator.report_lake import NOON, Row, append, comparison, error, land
 
 SCOPE = Scope("ranker", "challenger")
 DAY = timedelta(days=1)
