@@ -34,9 +34,12 @@ def apart(one: Ranked, other: Ranked, few: int = FEW) -> tuple[float | None, flo
 def _counted(one: Ranked, other: Ranked) -> tuple[float, float]:
     """From the counts alone, as if the values of a bucket were spread evenly over it."""
     ends = one.ends / one.count - other.ends / other.count
-    starts = np.concatenate([[0.0], ends[:-1]])
-    edges = one.buckets.starts(np.arange(one.buckets.size + 1))
-    edges[0] = min(one.at([0])[0], other.at([0])[0])
-    edges[-1] = max(each.at([each.count - 1])[each.count - 1] for each in (one, other))
-    middle = np.abs((starts + ends) / 2)
+    lowest = min(each.at([0])[0] for each in (one, other))
+    highest = max(each.at([each.count - 1])[each.count - 1] for each in (one, other))
+    # Below the lowest and above the highest value the shares are the same.
+    first, last = (one.buckets.place(value) for value in (lowest, highest))
+    edges = one.buckets.starts(np.arange(first, last + 2))
+    edges[0], edges[-1] = lowest, highest
+    starts = np.concatenate([[0.0], ends[first:last]])
+    middle = np.abs((starts + ends[first : last + 1]) / 2)
     return float(np.abs(ends).max()), float(np.dot(middle, np.diff(edges)))

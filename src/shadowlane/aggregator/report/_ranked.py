@@ -59,6 +59,11 @@ class Buckets:
         codes -= self.lowest
         return codes
 
+    def place(self, value: float) -> int:
+        """The place of the bucket that this value is in."""
+        code = int(self.codes(np.array([value]))[0])
+        return code if self.order is None else int(self.order[code])
+
     def counts(self, pieces: Sequence[Floats]) -> Counts:
         """How many values each bucket has, by its place."""
         found = np.zeros(self.size, np.int64)
@@ -90,7 +95,9 @@ class Shelves:
         self._edges = np.asarray(edges, np.float64)
         bits = np.where(self._edges == 0, -0.0, self._edges).view(np.int64)  # -0.0 is not below 0.0
         keys = np.where(bits < 0, bits ^ _MAGNITUDE, bits)
-        places = (keys >> buckets.shift) - buckets.lowest
+        places = (
+            np.clip(keys >> buckets.shift, buckets.lowest - 1, buckets.lowest + buckets.size) - buckets.lowest
+        )
         is_within = (places >= 0) & (places < buckets.size)
         steps = np.bincount(places[is_within] + 1, minlength=buckets.size + 1)[: buckets.size]
         table = (np.count_nonzero(places < 0) + np.cumsum(steps)).astype(np.uint8)
@@ -123,15 +130,22 @@ class Ranked:
         sought = np.unique(np.array([*ranks], np.int64))
         if not len(sought):
             return {}
-        if self.buckets.size == 1 and not self.buckets.shift:  # they are all the same
-            return dict.fromkeys(sought.tolist(), float(self._pieces[0][0]))
         places = np.searchsorted(self.ends, sought, side="right")
+        if not self.buckets.shift:  # all values of a bucket are the same
+            return dict(zip(sought.tolist(), self.buckets.starts(places).tolist(), strict=True))
         is_sought = np.zeros(self.buckets.size, bool)
         is_sought[places] = True
         # Their ranks among those in the buckets sought, the others left out.
         seats = sought - np.cumsum(np.where(is_sought, 0, self._counts))[places]
-        values = _at(self.buckets.inside(self._pieces, is_sought), seats)
+        values = self._seated(self.buckets.inside(self._pieces, is_sought), seats)
         return dict(zip(sought.tolist(), values.tolist(), strict=True))
+
+    def _seated(self, pieces: Sequence[Floats], seats: Counts) -> Floats:
+        values = np.concatenate(pieces)
+        if len(values) <= _FEW or len(values) == self.count:
+            return np.partition(values, np.unique(seats))[seats] + 0.0
+        found = Ranked([values]).at(seats.tolist())
+        return np.array([found[seat] for seat in seats.tolist()])
 
     def quantiles(self, levels: Sequence[float]) -> list[float]:
         """The quantiles at these levels, as numpy's; none of nothing."""
@@ -156,16 +170,6 @@ class Ranked:
         """Their mean; None of nothing, and beyond what a float can say."""
         mean = self.total() / self.count if self.count else math.inf
         return mean if math.isfinite(mean) else None
-
-
-def _at(pieces: Sequence[Floats], ranks: Counts) -> Floats:
-    values = np.concatenate(pieces)
-    if len(values) <= _FEW:
-        return np.partition(values, np.unique(ranks))[ranks] + 0.0
-    if values.min() == values.max():
-        return np.full(len(ranks), values[0] + 0.0)
-    found = Ranked([values]).at(ranks.tolist())
-    return np.array([found[rank] for rank in ranks.tolist()])
 
 
 def ranks_of(count: int, levels: Sequence[float]) -> list[int]:
