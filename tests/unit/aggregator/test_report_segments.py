@@ -53,7 +53,7 @@ def read(folder: Path, by: Sequence[str] = ()) -> tuple[Looked, Cohorts]:
     """The same of a lake that is there."""
 
     def figures(lake: OpenLake) -> tuple[Looked, Cohorts]:
-        load(lake, SCOPE, ())
+        load(lake, SCOPE)
         labels = load_truth(lake)
         found = cohorts(lake, strata(lake), labels.first if labels else None)
         return look(lake, found, by, edges=EDGES), found

@@ -143,7 +143,7 @@ def read_traffic(
 
 
 def _measured(lake: OpenLake, scope: Scope, metric: Metric, wanted: _Wanted) -> Measured:
-    load(lake, scope, ())
+    load(lake, scope)
     lake.rows(_TRAFFIC)
     totals = _totals(lake, scope)
     [(sampling,)] = lake.rows(_RATE_NOW, {"since": totals.since})
