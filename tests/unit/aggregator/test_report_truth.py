@@ -565,9 +565,9 @@ def test_labels_of_some_may_say_the_opposite_of_all(tmp_path: Path) -> None:
     assert (least.value, least.labelled.part, least.labelled.whole) == ("BR", 100, 800)
     assert least.p_value is not None
     assert least.p_value < 1e-20
-    country = next(each for each in found.reweighted if each.segment == "country")
-    assert (country.primary, country.shadow) == pytest.approx((0.8, 0.2))
-    assert (country.difference, country.reached) == pytest.approx((-0.6, 1.0))
+    turned = next(each for each in found.reweighted if each.segment == "country")
+    assert (turned.primary, turned.shadow) == pytest.approx((0.8, 0.2))
+    assert (turned.difference, turned.reached) == pytest.approx((-0.6, 1.0))
 
 
 def test_requests_without_a_segment_are_a_group_of_their_own(tmp_path: Path) -> None:
