@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +163,17 @@ def test_the_digest_is_of_the_criteria() -> None:
     assert section.digest == Policy.of({"completeness": {"max_unexplained_rate": 0.001}}).digest
     assert section.digest != Policy().digest
     assert Policy().digest == "sha256:df7b36840dbe8341a7249c2abd6729d709a081b343e5f9ced5822da214f895d2"
+
+
+def test_the_page_names_every_criterion(tmp_path: Path) -> None:
+    """The examples of docs/gate.md are policies, the first the default; together they ask for everything."""
+    page = (Path(__file__).parents[3] / "docs" / "gate.md").read_text("utf-8")
+    five, more = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    path = tmp_path / "policy.toml"
+    path.write_text(five)
+    assert Policy.load(path) == Policy()
+    path.write_text(five + more)
+    asked = Policy.load(path)
+    for criteria in (asked, *(getattr(asked, name) for name in asked.criteria if hasattr(asked, name))):
+        if is_dataclass(criteria):
+            assert all(getattr(criteria, field.name) is not None for field in fields(criteria)), criteria
