@@ -21,7 +21,7 @@ def figures(lake: Path, *rows: Row, with_rules: bool = False) -> DisagreementFig
     land(lake, rows)
 
     def read(opened: object) -> DisagreementFigures:
-        load(opened, SCOPE, ())  # type: ignore[arg-type]
+        load(opened, SCOPE)  # type: ignore[arg-type]
         return disagreement_figures(opened, with_rules=with_rules)  # type: ignore[arg-type]
 
     return read_lake(lake, SCOPE, (COMPARISONS, ERRORS, LEDGER), read)

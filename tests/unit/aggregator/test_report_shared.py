@@ -26,7 +26,7 @@ def read(lake: Path, look: Callable[[OpenLake], Seen]) -> Seen:
     """What a section makes of the lake."""
 
     def looked(opened: OpenLake) -> Seen:
-        load(opened, SCOPE, ())
+        load(opened, SCOPE)
         return look(opened)
 
     return read_lake(lake, SCOPE, TABLES, looked)

@@ -20,6 +20,8 @@ _DRAWS = 1 << 32
 #: So large a share of the requests, of the sought and of the others, must be in the archive.
 _ARCHIVED = 0.9
 
+_COUNTED = "SELECT kind, count(*), count(features.missing) FROM ({rows}) GROUP BY kind ORDER BY kind"
+
 _SAMPLE = """
 SELECT * FROM (
   SELECT kind, (hash(source_partition, source_offset) >> 32)::BIGINT AS draw, segments, missing_features,
@@ -96,11 +98,12 @@ class Sample:
 def draw_sample(lake: OpenLake, population: Population) -> Sample:
     """Take them, with the features where these can be set side by side."""
     values = dict(population.values)
-    counted = lake.rows(f"SELECT kind, count(*) FROM ({population.rows}) GROUP BY kind ORDER BY kind", values)  # noqa: S608 - constants
-    counts = {kind: int(rows) for kind, rows in counted}
+    counted = lake.rows(_COUNTED.format(rows=population.rows), values)
+    counts = {kind: int(rows) for kind, rows, _ in counted}
+    is_carried = all(rows == carrying for _, rows, carrying in counted)
     limits = {kind: min(_DRAWS, _MOST_ROWS * _DRAWS // rows) for kind, rows in counts.items()}
     values["limits"] = [limits.get(kind, 0) for kind in range(-1, population.kinds + 1)]
-    features_from, note = _features_from(lake, population)
+    features_from, note = _features_from(lake, is_carried=is_carried)
     table = _taken(lake, population, values, features_from)
     if features_from == ARCHIVED and (share := _least_known(table)) < _ARCHIVED:
         note = _HINT.format(why=f"the archive holds {share:.0%} of these requests")
@@ -127,14 +130,13 @@ def left_join(of_archive: str) -> str:
     return _LEFT_JOIN.format(of_archive=of_archive)
 
 
-def _features_from(lake: OpenLake, population: Population) -> tuple[str | None, str]:
+def _features_from(lake: OpenLake, *, is_carried: bool) -> tuple[str | None, str]:
     """Where features can be had of all requests; where they cannot, why.
 
     The rows' own ones serve only when none lacks them: as a rule disagreements carry features and
     agreements do not, and then whatever holds for a feature holds for disagreements.
     """
-    lacking = f"SELECT 1 FROM ({population.rows}) WHERE features.missing IS NULL LIMIT 1"  # noqa: S608 - constants
-    if not lake.rows(lacking, population.values):
+    if is_carried:
         return OWN, ""
     if define_archive(lake):
         return ARCHIVED, ""

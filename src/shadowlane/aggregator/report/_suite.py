@@ -115,7 +115,7 @@ def export_suite(lake: Lake, scope: Scope, path: Path, *, rows: int = ROWS) -> E
 
 
 def _export(lake: OpenLake, scope: Scope, path: Path, rows: int) -> Exported:
-    load(lake, scope, ())
+    load(lake, scope)
     lake.define(LABELS.name, _FOUND)
     rules = disagreement_rules(lake)
     is_archived = bool(lake.rows(_LACKING)) and define_archive(lake)
