@@ -55,6 +55,16 @@ def _truth(report: Report) -> Iterator[Finding]:
                 section="truth",
                 sentence=_right(name, found),
             )
+        whole = (found and found.difference) or 0.0
+        for each in outcome.reweighted:
+            if each.difference * whole < 0:
+                yield Finding(
+                    weight="alarm",
+                    section="truth",
+                    sentence=f"Weighted as the requests are by {visible(each.segment)}, the {name} says the "
+                    f"opposite: {each.difference * 100:+.2f} points for the shadow, against "
+                    f"{whole * 100:+.2f} of the labelled.",
+                )
         covered = outcome.labelled.value
         if covered is not None and covered < FEW_LABELLED:
             yield Finding(
