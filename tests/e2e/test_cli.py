@@ -260,10 +260,11 @@ def test_the_demos_bars_are_finished_before_the_last_word() -> None:
 
 
 def test_a_report_in_each_form(run: Callable[..., Result], tmp_path: Path) -> None:
-    """JSON, Markdown and HTML go to standard output or a file; the table goes to the terminal."""
+    """JSON, Markdown, CSV and HTML go to standard output or a file; the table goes to the terminal."""
     path = str(lake(tmp_path, 50))
     assert json.loads(run("report", *SCOPE, path, "--format", "json").stdout)["compared"] == 50
     assert "fraud" in run("report", *SCOPE, path, "--format", "markdown").stdout
+    assert "report,,compared,50" in run("report", *SCOPE, path, "--format", "csv").stdout.splitlines()
     assert "INCONCLUSIVE" in run("report", *SCOPE, path).stdout
     written = run("report", *SCOPE, path, "--format", "html", "-o", "report.html")
     assert (written.returncode, written.stdout) == (0, "")

@@ -104,7 +104,7 @@ def test_the_demo_ends_by_itself_and_works_a_second_time(tmp_path: Path, mark: s
         with start(tmp_path, mark, 300) as process:
             out, err = process.communicate(timeout=240)
         assert process.returncode == 0, err
-        assert re.search(r"Requests\s+300\s+=", out)
+        assert re.search(r"requests\s+300\s+=", out)
         assert "INCONCLUSIVE" in out
         assert "KeyError" in out
         assert "300 landed" in err
