@@ -18,7 +18,7 @@ def rules_table(found: Rules | None, title: str, sought: str, *, brief: bool = F
         return
     columns = (
         Column("where", "data"),
-        *right("requests", sought, "share", "rate", "lift", "p"),
+        *right("hits", "of", "share", "rate", "lift", "p"),
         Column("for example", "data"),
     )
     rows, note = [_row(each) for each in found.rules], _note(found, sought)
@@ -28,19 +28,29 @@ def rules_table(found: Rules | None, title: str, sought: str, *, brief: bool = F
 def _row(rule: Rule) -> tuple[str, ...]:
     return (
         visible(rule.text, _TEXT),
-        _values.count(rule.requests),
         _values.count(rule.hits),
+        _values.count(rule.requests),
         _values.percent(rule.share, 1),
         _values.percent(rule.rate.value, 1),
-        f"{rule.lift:,.1f}",
+        f"{rule.lift:,.1f}{_ends(rule)}",
         _values.p_value(rule.p_value),
         ", ".join(visible(each, 64) for each in rule.examples[:3]),
     )
 
 
+def _ends(rule: Rule) -> str:
+    return f" ({_values.between(rule.lift_interval, _tenths)})" if rule.lift_interval else ""
+
+
+def _tenths(value: float) -> str:
+    return f"{value:,.1f}"
+
+
 def _note(found: Rules, sought: str) -> str:
     said = (
-        f"Share: of all {sought} ones. " if found.rules else f"No rule tells the {sought} ones from others. "
+        f"Hits: {sought} ones; share: of all of them. "
+        if found.rules
+        else f"No rule tells the {sought} ones from others. "
     )
     said += f"{found.sought:,} {sought} among {found.among:,} looked at, {found.uncovered:,} in no rule; "
     said += f"{_values.many(len(found.fields), 'field')} could be told apart by."
