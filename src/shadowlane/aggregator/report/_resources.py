@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shadowlane.aggregator.report._at_once import at_once
-from shadowlane.aggregator.report._columns import LATENCIES, RESOURCES, Columns, usable
+from shadowlane.aggregator.report._columns import LATENCIES, RESOURCES, Columns, Floats, usable
 from shadowlane.aggregator.report._ranked import Ranked, total
 from shadowlane.aggregator.report.figures import Resources
 
@@ -32,10 +32,15 @@ def resources(columns: Columns) -> Resources | None:
 
 
 def _mean(columns: Columns, name: str) -> float | None:
-    pieces = [usable(part.numbers(name)) for part in columns.parts]
+    pieces = _pieces(columns, name)
     count = sum(map(len, pieces))
     return total(pieces) / count if count else None
 
 
 def _ranked(columns: Columns, name: str) -> Ranked:
-    return Ranked(usable(part.numbers(name)) for part in columns.parts)
+    return Ranked(_pieces(columns, name))
+
+
+def _pieces(columns: Columns, name: str) -> list[Floats]:
+    """What was measured: mostly a column is full, or has no value at all."""
+    return [usable(part.numbers(name)) for part in columns.parts if part.given(name)]
