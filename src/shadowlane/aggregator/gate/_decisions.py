@@ -8,7 +8,7 @@ import random
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import sleep
 from typing import Any, Literal
@@ -80,14 +80,15 @@ def new_id(decided_at: datetime) -> str:
 
 
 def record(lake: Lake, result: GateResult) -> Decision:
-    """Keep what the gate said.
+    """Keep what the gate said; a result without an id gets one.
 
     Raises:
         LakeError: the lake cannot be written.
     """
-    summary = result.report_summary
+    summary, id_ = result.report_summary, result.id or new_id(result.decided_at)
+    result = replace(result, id=id_)
     decision = Decision(
-        id=result.id or "",
+        id=id_,
         decided_at=result.decided_at,
         kind="gate",
         verdict=result.verdict,

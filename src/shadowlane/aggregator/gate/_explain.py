@@ -12,12 +12,6 @@ from shadowlane.aggregator.report import _values
 from shadowlane.visible import visible
 
 _OUTCOMES = {True: "passed", False: "failed", None: "cannot be said"}
-_VERDICTS = {
-    "promote": "the shadow may be promoted",
-    "hold": "the shadow is held back",
-    "inconclusive": "not enough is known to decide",
-    "no_data": "there is nothing to decide on",
-}
 _LONGEST = 2_000
 
 
@@ -38,7 +32,7 @@ def _of_override(decision: Decision, said: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"On {_values.moment(decision.decided_at)} {visible(decision.decided_by or '')} set aside the "
         f"{visible(str(said['overridden_verdict']))} of decision {visible(decision.overrides or '')} on "
-        f"{_who(decision)} and decided {decision.verdict.upper()}: {_VERDICTS[decision.verdict]}."
+        f"{_who(decision)} and decided {decision.verdict.upper()}."
     )
     yield f"The reason given: {visible(decision.reason, _LONGEST)}"
 
@@ -55,7 +49,7 @@ def _of_gate(decision: Decision, said: Mapping[str, Any]) -> Iterator[str]:
     summary = said["report_summary"]
     yield (
         f"On {_values.moment(decision.decided_at)} shadowlane {visible(decision.software_version)} decided "
-        f"{decision.verdict.upper()} on {_who(decision)}: {_VERDICTS[decision.verdict]}. "
+        f"{decision.verdict.upper()} on {_who(decision)}. "
         f"{visible(decision.reason, _LONGEST)}"
     )
     yield _scope(summary)

@@ -69,6 +69,12 @@ def test_a_decision_is_kept_as_it_was_printed(lake: Path) -> None:
     assert said["policy"]["min_requests"] == 100
 
 
+def test_a_result_without_an_id_gets_one(lake: Path) -> None:
+    """It is in the record, too, so that the decision comes out again."""
+    made = record(lake, judge(lake, SCOPE, POLICY, NOW))
+    assert (len(made.id), made.is_whole, verify(lake, made).holds) == (13, True, True)
+
+
 def test_ids_are_short_and_in_the_order_of_time() -> None:
     """Two of one millisecond differ; one of a later millisecond comes later."""
     moments = [NOW + timedelta(milliseconds=each) for each in (0, 1, 2, 999, 86_400_000, 10**12)]
