@@ -15,7 +15,7 @@ from shadowlane.aggregator.report._shared_sql import ARCHIVED, OWN
 from shadowlane.aggregator.rules import Column
 from shadowlane.lake import REQUESTS, OpenLake
 
-_MOST_ROWS = 20_000
+_MOST_ROWS = 15_000
 _DRAWS = 1 << 32
 #: So large a share of the requests, of the sought and of the others, must be in the archive.
 _ARCHIVED = 0.9

@@ -79,7 +79,7 @@ class Conditions:
         if term.operator == "is" and term.value == ABSENT:
             there = " OR ".join(f"len(map_extract(features.{each}, {name})) > 0" for each in MAPS)
             return f"features.missing IS NOT NULL AND NOT (coalesce({there}, false) OR {missing})"
-        # A map that none of some 40,000 rows has the name in is not read: it costs as much as the one.
+        # A map that none of some 30,000 rows has the name in is not read: it costs as much as the one.
         maps = _TEXTS if isinstance(term.value, str) else _NUMBERS
         held = [
             f"{_at(f'features.{each}', name)}{cast}" for each, cast in maps.items() if self._has(each, term)

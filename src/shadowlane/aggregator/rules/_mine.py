@@ -54,7 +54,8 @@ def find_rules(
     if not columns or total < _FEWEST or total == len(sought):
         return ()
     bins, rows, found = binned(columns, sought), np.arange(len(sought)), list[FoundRule]()
-    bounds = Bounds(max(_FEWEST, math.ceil(_SHARE * total)), _ODDS)
+    margin = math.log(bins.tried_simple + bins.tried_ranges + 1) + _MARGIN
+    bounds = Bounds(max(_FEWEST, math.ceil(_SHARE * total)), _ODDS, margin)
     while len(found) < most and int(sought[rows].sum()) >= bounds.fewest:
         rule = _next(columns, bins, sought, rows, bounds)
         if rule is None:
@@ -67,20 +68,14 @@ def find_rules(
 def _next(
     columns: Sequence[Column], bins: Binned, sought: NDArray[np.bool_], rows: Ints, bounds: Bounds
 ) -> FoundRule | None:
-    drafts = Search(bins, sought, rows, bounds).best()
-    if not drafts:
+    draft = Search(bins, sought, rows, bounds).best()
+    if draft is None:
         return None
     explained = Explained(int(sought[rows].sum()), len(rows))
-    margin = math.log(bins.tried_simple + bins.tried_ranges + 1) + _MARGIN
-    # `max` keeps the first of equals: the simplest.
-    draft = max(
-        (drafts[complexity] for complexity in sorted(drafts)),
-        key=lambda each: each.gain * KEPT ** (each.complexity - 1) - margin * (each.complexity - 1),
-    )
     terms = _sharp(columns, bins, sought, rows, draft, explained)
     if not terms:
         return None
-    terms = _needed(terms, columns, sought, rows, explained, margin)
+    terms = _needed(terms, columns, sought, rows, explained, bounds.margin)
     holds = holds_for(terms, columns)
     p_value = _corrected(terms, bins, sought[rows], holds[rows])
     if p_value > _CHANCE or int((holds & sought)[rows].sum()) < bounds.fewest:

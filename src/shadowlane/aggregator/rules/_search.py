@@ -1,4 +1,4 @@
-"""The beam search: the rules that explain most, of each degree of simplicity one."""
+"""The beam search: for the rule that explains most, each term more at a price."""
 
 from __future__ import annotations
 
@@ -60,6 +60,7 @@ class Bounds:
 
     fewest: int  # hits
     odds: float
+    margin: float  # what a term more must explain besides its share
 
 
 class Search:
@@ -70,21 +71,29 @@ class Search:
         self._sought, self._rows = sought, rows
         self._explained = Explained(int(sought[rows].sum()), len(rows))
 
-    def best(self) -> dict[int, Draft]:
-        """For each complexity the rule that explains most, where there is any."""
-        beam, found = [Draft((), 0.0, self._rows)], dict[int, Draft]()
+    def best(self) -> Draft | None:
+        """The rule that explains most for its simplicity; of equals the simpler one.
+
+        Terms are added for as long as that is of use: three together matter hardly ever where no two do.
+        """
+        beam, best = [Draft((), 0.0, self._rows)], None
         for depth in range(_TERMS):
-            grown = list[Draft]()
+            grown, before = list[Draft](), best
             for parent in beam:
                 gains, eligible = self._gains(parent)
                 for draft in self._eligible(parent, gains, eligible):
-                    known = found.get(draft.complexity)
-                    if known is None or _order(draft) < _order(known):
-                        found[draft.complexity] = draft
+                    if best is None or self._order(draft) < self._order(best):
+                        best = draft
                 if depth < _TERMS - 1:
                     grown += self._children(parent, gains)
+            if depth and best is before:
+                break
             beam = [self._with_rows(draft) for draft in _unlike(grown)]
-        return found
+        return best
+
+    def _order(self, draft: Draft) -> tuple[float, int, tuple[tuple[int, int, int], ...]]:
+        more = draft.complexity - 1
+        return self._bounds.margin * more - draft.gain * KEPT**more, more, draft.key
 
     def _gains(self, parent: Draft) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """What each candidate would explain as a further term, and whether that rule is worth telling."""
