@@ -18,6 +18,7 @@ _MANY_LOST = 0.01
 _A_POINT = 0.01
 _RULES = 3
 _LONG_GAP_HOURS = 24
+_HOURS = 168
 
 _WEIGHTS = ("alarm", "warning", "remark")
 
@@ -166,16 +167,16 @@ def _noise(report: Report) -> Iterator[Finding]:
 
 def _coverage(report: Report) -> Iterator[Finding]:
     found = report.coverage
-    if found and not found.is_full_week:
-        yield Finding(
-            weight="warning",
-            section="coverage",
-            sentence=f"{found.weekdays} of 7 weekdays and {found.hours_of_week} of the week's 168 hours "
-            "were seen: less than a business cycle.",
+    if found is None:
+        return
+    if not found.is_full_week:
+        missing = (
+            f"{found.weekdays} of 7 weekdays and {found.hours_of_week} of the week's 168 hours were seen"
+            if found.hours_of_week < _HOURS
+            else f"each hour of the week was seen, and for {found.longest_gap_hours:,} hours on end none was"
         )
-    elif found and found.longest_gap_hours >= _LONG_GAP_HOURS:
-        yield Finding(
-            weight="warning",
-            section="coverage",
-            sentence=f"For {found.longest_gap_hours} hours on end there is no request.",
-        )
+        sentence = f"Less than a business cycle: {missing}."
+        yield Finding(weight="warning", section="coverage", sentence=sentence)
+    elif found.longest_gap_hours >= _LONG_GAP_HOURS:
+        sentence = f"For {found.longest_gap_hours:,} hours on end there is no request."
+        yield Finding(weight="warning", section="coverage", sentence=sentence)
