@@ -173,7 +173,7 @@ def _read(
         by=[*dict.fromkeys((*by, *named))],
         control=control or (Control(noise.control, noise.control_run) if noise else None),
         sections=(SECTIONS | needed_sections(policy)) - (set() if with_rules else {"rules"}),
-        threshold=threshold,
+        threshold=policy.labels.threshold if threshold is None and policy.labels else threshold,
         confidence=policy.confidence,
     )
 

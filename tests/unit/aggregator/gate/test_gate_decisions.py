@@ -175,6 +175,7 @@ def test_a_scope_with_a_window_and_a_condition_comes_out_again(lake: Path) -> No
     made = decided(lake, scope=scope)
     said = json.loads(made.record)["report_summary"]
     assert (said["where"], said["requests"]) == ("primary_score > 0.2", 632)
+    land(lake, failing(30, 200), ERRORS)  # a table that was not there then
     assert verify(lake, made).holds
 
 
