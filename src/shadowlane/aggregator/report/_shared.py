@@ -183,6 +183,7 @@ def _figures(sample: Sample, found: Found, requests: Mapping[Place, str]) -> Rul
             examples=tuple(requests[place] for place in places if place in requests),
         )
         for rule, count, places in zip(found.rules, found.counts, found.examples, strict=True)
+        if count.hits
     ]
     return Rules(
         rules=tuple(rules),

@@ -14,7 +14,7 @@ from shadowlane.aggregator.rules._columns import Categories, Column, Flags, Numb
 Ints = NDArray[np.int64]
 
 _CUTS = 16  # of the sought, and as many of the others
-_SAMPLE = 10_000
+_SAMPLE = 5_000
 _PEEK = 2_000
 _VALUES = 60
 _FEWEST = 5
