@@ -57,7 +57,7 @@ def test_differences_are_the_shadows_less_the_primarys(tmp_path: Path) -> None:
 
 
 def test_what_is_no_number_is_in_no_mean(tmp_path: Path) -> None:
-    """NaN, infinities, nulls and differences too large to square are left out; ignored pairs are in no rate."""
+    """NaN, infinities, nulls and differences too large to square; ignored pairs are in no rate."""
     odd = [(np.nan, 1.0), (np.inf, np.inf), (1.0, np.inf), (None, 0.5), (0.5, None), (-1e308, 1e308)]
     found = figures(
         tmp_path,

@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from shadowlane.errors import LakeError
 from shadowlane.lake import DEAD_LETTERS, REQUESTS, HeldFile, HeldTable, Lake, NoTableError
-from shadowlane.replay_worker.archive._messages import COLUMNS, ArchivedMessage, messages
+from shadowlane.replay_worker._message import ArchivedMessage
+from shadowlane.replay_worker.archive._messages import COLUMNS, messages
 from shadowlane.replay_worker.archive._order import in_order
 from shadowlane.replay_worker.archive._pieces import (
     PLACE,
