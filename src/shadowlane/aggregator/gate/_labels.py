@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import TypeVar
 
 from shadowlane.aggregator.gate._asked import LabelCriteria
 from shadowlane.aggregator.gate._check import Check
@@ -12,6 +15,10 @@ from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report.figures import Correctness, Interval, Outcome
 from shadowlane.visible import visible
 
+Number = TypeVar("Number", float, float | None)
+
+_DIGITS = 12
+_TINY = 1e-100
 #: About how often just one of the two is right; where an interval is to be narrowest, no more.
 NEAR = 0.02
 
@@ -95,7 +102,7 @@ def _difference_at(look: Look, found: Correctness) -> At | None:
 
 
 def _brier(look: Look, asked: LabelCriteria, outcome: Outcome | None, bound: float) -> Check:
-    value = outcome.brier_difference if outcome else None
+    value = _steady(outcome.brier_difference if outcome else None, 1.0)
     n = outcome.correctness.requests if outcome and outcome.correctness else 0
     n = n or (outcome.labelled.part if outcome else 0)
     return look.conclude(
@@ -108,14 +115,15 @@ def _brier(look: Look, asked: LabelCriteria, outcome: Outcome | None, bound: flo
         "primary's; at most {} is asked for.",
         write=signed,
         doubts=() if value is not None else (_unknown(asked.name),),
-        at=_mean_at(look, asked, value, outcome.brier_difference_interval if outcome else None, n),
+        at=_mean_at(look, asked, value, outcome.brier_difference_interval if outcome else None, n, 1.0),
         of=asked.name,
     )
 
 
 def _absolute_error(look: Look, asked: LabelCriteria, outcome: Outcome | None, bound: float) -> Check:
     found = outcome.numeric if outcome else None
-    value, n = (found.difference, found.requests) if found else (None, 0)
+    size = max(found.primary_mean_absolute, found.shadow_mean_absolute) if found else 1.0
+    value, n = (_steady(found.difference, size), found.requests) if found else (None, 0)
     return look.conclude(
         "absolute_error_ok",
         value,
@@ -126,18 +134,34 @@ def _absolute_error(look: Look, asked: LabelCriteria, outcome: Outcome | None, b
         "the primary's; at most {} is asked for.",
         write=signed,
         doubts=() if value is not None else (_unknown(asked.name),),
-        at=_mean_at(look, asked, value, found.difference_interval if found else None, n),
+        at=_mean_at(look, asked, value, found.difference_interval if found else None, n, size),
         of=asked.name,
     )
 
 
 def _mean_at(
-    look: Look, asked: LabelCriteria, value: float | None, given: Interval | None, n: int
+    look: Look, asked: LabelCriteria, value: float | None, given: Interval | None, n: int, size: float
 ) -> At | None:
     level = look.level
     if level is None or value is None or given is None or not n:
         return None
-    return lambda scale: mean_interval(value, given, n, level, asked.min_labelled, scale)
+
+    def at(scale: float) -> Interval:
+        found = mean_interval(value, given, n, level, asked.min_labelled, scale)
+        low, high = (_steady(end, size) for end in (found.low, found.high))
+        return replace(found, low=low, high=high)
+
+    return at
+
+
+def _steady(value: Number, size: float) -> Number:
+    """A difference of means without the last digits, which the order of the rows decides.
+
+    It is small beside the means, so twelve digits of theirs are kept, not of its own.
+    """
+    if value is None or not math.isfinite(value) or not math.isfinite(size):
+        return value
+    return round(value, _DIGITS - math.ceil(math.log10(max(abs(size), _TINY))))
 
 
 def _unknown(outcome: str) -> str:

@@ -18,6 +18,7 @@ from unit.aggregator.gate.gate_reports import (
     features,
     gate,
     group,
+    interval,
     noise,
     rate,
     resources,
@@ -191,6 +192,31 @@ def test_a_loss_of_correctness_in_one_cohort_holds() -> None:
     assert "the shadow is right -15.00 points against the primary; at least -5 points" in found.why
     unknown = country(group("BR", 19_000, 0.96, **better), group("DE", 1_010, 0.96))
     assert check(report(segments=unknown), "segments_correctness_ok", segments=asked).passed is None
+
+
+def test_the_order_of_rows_changes_no_word() -> None:
+    """Sums of floats differ in their last digits by the order of the rows; a difference of two, in more."""
+    first, second = 5.000000000000837e-05, 4.99999999999e-05 + 9e-17
+    policy = {"labels": {"max_brier_increase": 0.01, "max_absolute_error_increase": 1.0}}
+    numeric = truth().outcomes[0].numeric
+    assert numeric is not None
+    results = [
+        gate(
+            report(
+                watch=watch(),
+                truth=truth(
+                    brier_difference=each,
+                    brier_difference_interval=interval(each - 0.01, each + 0.01),
+                    numeric=replace(numeric, difference=each * 1e4, primary_mean_absolute=1e4),
+                ),
+            ),
+            **policy,
+            **sure,
+        )
+        for each in (first, second)
+        for sure in ({}, {"confidence": 0.95})
+    ]
+    assert [each.checks for each in results[:2]] == [each.checks for each in results[2:]]
 
 
 def test_names_from_data_are_only_text() -> None:
