@@ -14,8 +14,6 @@ those that may are found by their ids' hashes, and only these are put in order.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,8 +22,6 @@ from shadowlane.comparators import IGNORED
 from shadowlane.lake import COMPARISONS, ERRORS, OpenLake
 
 _REQUEST = "coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))"
-
-_MIDDLE = np.uint32(1 << 31)
 
 # A filter over what errors do not have (a prediction, say) is true of none of them.
 _ROWS = """
@@ -233,21 +229,13 @@ def _suspects(lake: OpenLake, request: str) -> tuple[str, NDArray[np.uint64]]:
 def repeats(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The hashes that are there more than once.
 
-    By their upper halves first, which sort in half the time, and in two threads; those that meet are then
-    looked at whole.
+    By their upper halves first, which sort in half the time; those that meet are then looked at whole.
     """
     halves = (hashes >> np.uint64(32)).astype(np.uint32)
-    is_upper = halves >= _MIDDLE
+    in_order = np.sort(halves)
+    twice = in_order[1:][in_order[1:] == in_order[:-1]]
     is_marked = np.zeros(1 << 24, bool)
-    with ThreadPoolExecutor(2) as pool:
-        for twice in pool.map(lambda part: _met(halves[part]), (is_upper, ~is_upper)):
-            is_marked[twice >> np.uint32(8)] = True
+    is_marked[twice >> np.uint32(8)] = True
     marked = hashes[is_marked[halves >> np.uint32(8)]]
     values, counts = np.unique(marked, return_counts=True)
     return values[counts > 1]
-
-
-def _met(halves: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    halves.sort()
-    met: NDArray[np.uint32] = halves[1:][halves[1:] == halves[:-1]]
-    return met

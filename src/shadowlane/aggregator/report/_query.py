@@ -41,13 +41,17 @@ SELECT
 _FURTHEST = """
 CREATE TEMP TABLE furthest AS
 SELECT event_time, filename, file_row_number
-FROM (SELECT *, primary_label IS DISTINCT FROM shadow_label AS is_flip FROM compared WHERE NOT agreement)
-ORDER BY is_flip DESC,
-  CASE WHEN is_flip THEN coalesce(primary_score, 0) + coalesce(shadow_score, 0) ELSE abs(difference) END
-    DESC NULLS LAST,
+FROM compared WHERE NOT agreement
+ORDER BY {by} DESC NULLS LAST,
   event_time, landed_partition, landed_offset, filename, file_row_number
 LIMIT 10
 """
+_HAS_LABELS = "SELECT count(primary_label) + count(shadow_label) > 0 FROM compared"
+_BY_DIFFERENCE = "abs(difference)"
+_FLIPS_FIRST = """
+  primary_label IS DISTINCT FROM shadow_label DESC,
+  CASE WHEN primary_label IS DISTINCT FROM shadow_label
+    THEN coalesce(primary_score, 0) + coalesce(shadow_score, 0) ELSE abs(difference) END"""
 
 # What is wide is read of these rows alone: files are in the order of time, so of few groups of rows.
 _LARGEST = """
@@ -132,7 +136,8 @@ def comparators(found: Strata) -> tuple[str, ...]:
 
 def largest_disagreements(lake: OpenLake) -> tuple[Disagreement, ...]:
     """The ten requests on which the two are furthest apart, in the order that `DISAGREEMENT_ORDER` tells."""
-    lake.rows(_FURTHEST)
+    [(has_labels,)] = lake.rows(_HAS_LABELS)
+    lake.rows(_FURTHEST.format(by=_FLIPS_FIRST if has_labels else _BY_DIFFERENCE))
     return tuple(
         Disagreement(
             request_id=request,
