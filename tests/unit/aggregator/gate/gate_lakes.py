@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from shadowlane.aggregator.gate import Decision, Policy, judge, new_id, record
 from shadowlane.aggregator.report._scope import Scope
-from shadowlane.lake import COMPARISONS, ERRORS, LakeTable, TableSpec
+from shadowlane.lake import COMPARISONS, LakeTable, TableSpec
 from unit.aggregator.gate.gate_reports import NOW
 from unit.aggregator.report_lake import Row, comparison, error
 
@@ -60,6 +60,3 @@ def failing(count: int, first: int) -> list[Row]:
 def decided(lake: Path, policy: Policy = POLICY, scope: Scope = SCOPE) -> Decision:
     """What the gate says of the lake, recorded."""
     return record(lake, judge(lake, scope, policy, NOW, id=new_id(NOW)))
-
-
-ERROR_TABLE = ERRORS

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
@@ -31,11 +32,11 @@ from shadowlane.aggregator.gate import (
 from shadowlane.aggregator.gate._decisions import sha256
 from shadowlane.aggregator.report._scope import Scope
 from shadowlane.errors import DamagedLakeError, LakeError, SettingsError
-from shadowlane.lake import COMPARISONS, DECISIONS, ERRORS, VersionGoneError
+from shadowlane.lake import COMPARISONS, DECISIONS, ERRORS, LABELS, VersionGoneError
 from shadowlane.lake.care import CompactionPlan, VacuumPlan, compact, status, vacuum
 from shadowlane.lake.sql import open_query
 from unit.aggregator.gate.gate_lakes import POLICY, SCOPE, comparisons, decided, failing, filled, land
-from unit.aggregator.gate.gate_reports import NOW
+from unit.aggregator.gate.gate_reports import ASKED, NOW
 from unit.aggregator.report_lake import NOON
 
 ALL = Policy.of(
@@ -161,6 +162,29 @@ def test_a_decision_comes_out_again(lake: Path, policy: Policy) -> None:
     for each in decisions(lake):
         found = verify(lake, each)
         assert (found.holds, found.faults, found.notes) == (True, (), ())
+
+
+def test_all_that_can_be_asked_for_comes_out_again(tmp_path: Path) -> None:
+    """Labels, features, resources and segments over rows that come in any order, again and again."""
+    random = np.random.default_rng(1)
+    lake = tmp_path / "lake"
+    for part in range(4):
+        rows = comparisons(500, part * 500, missing_features=["age"], shadow_memory_mb=300.0)
+        for row in rows:
+            row |= {"primary_score": random.random(), "shadow_score": random.random()}
+        land(lake, rows)
+    said = {"name": "label", "observed_at": NOON + timedelta(days=1), "source": "test", "model": "ranker"}
+    labels = [
+        said | {"request_id": f"r{n}", "label_score": float(random.random() < 0.5), "date": NOON.date()}
+        for n in range(2_000)
+    ]
+    land(lake, labels, LABELS)
+    asked = {name: value for name, value in ASKED.items() if name != "noise"}
+    made = decided(lake, Policy.of(asked | {"min_requests": 100, "confidence": 0.9}))
+    states = {each["name"]: each["passed"] for each in json.loads(made.record)["checks"]}
+    assert states["features_complete"] is False
+    assert states["labels_sufficient"] is True
+    assert [verify(lake, made).faults for _ in range(3)] == [()] * 3
 
 
 def test_a_scope_with_a_window_and_a_condition_comes_out_again(lake: Path) -> None:
