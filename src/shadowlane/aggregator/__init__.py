@@ -1,6 +1,8 @@
 """The aggregator: land comparisons in the lake exactly once, and read figures, reports and verdicts from it.
 
-Landing is in `_aggregate.py`, top to bottom; reading in `_load.py`, `_report.py` and `_gate.py`.
+Landing is in `_aggregate.py`, top to bottom. Reading stands on floors: `statistics/`, `rules/`, `report/`
+(from the lake to figures: `_read.py`), `gate/` (from figures to a recorded verdict) and `forms/`; `planning/`
+stands beside.
 """
 
 from shadowlane.errors import MissingExtraError
@@ -28,6 +30,7 @@ try:
     from shadowlane.aggregator.report._read import SECTIONS, read_report
     from shadowlane.aggregator.report._report import Report
     from shadowlane.aggregator.report._scope import Control, Scope
+    from shadowlane.aggregator.report._suite import export_suite
 except ModuleNotFoundError as error:  # pragma: no cover - the base install is tested on its own
     if error.name and error.name.split(".")[0] in (
         "deltalake",
@@ -56,6 +59,7 @@ __all__ = [
     "errors_in_lake",
     "errors_in_topic",
     "errors_to_json",
+    "export_suite",
     "gate_to_json",
     "gate_to_markdown",
     "needed_sections",

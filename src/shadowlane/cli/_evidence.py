@@ -83,6 +83,15 @@ WithRules = Annotated[
         help="Seek rules for what disagreeing, failing and slow requests share; it takes longer.",
     ),
 ]
+Suite = Annotated[
+    Path | None,
+    typer.Option(
+        "--export-suite",
+        metavar="FILE",
+        help="Also write the disagreements as a regression suite, for: shadowlane replay --suite.",
+        show_default="none; .jsonl or .parquet",
+    ),
+]
 PolicyFile = Annotated[
     Path | None,
     typer.Option(
@@ -107,6 +116,7 @@ def report(
     threshold: Threshold = None,
     rules: WithRules = True,
     policy: PolicyFile = None,
+    suite: Suite = None,
     form: Annotated[Format, typer.Option("--format", help="How it is printed.")] = Format.table,
     output: Output = None,
     lake: Lake = None,
@@ -118,11 +128,12 @@ def report(
     """
     from shadowlane.aggregator import Policy, Scope  # noqa: PLC0415 - an extra brings them
 
+    place = settings(lake=lake, config=config).lake
     criteria = Policy.load(policy) if policy else Policy()
     scope = Scope(model, shadow, run, start, end, where)
     with _at_work("reading the lake"):
         figures = _read(
-            settings(lake=lake, config=config).lake,
+            place,
             scope,
             criteria,
             by=by or [],
@@ -130,7 +141,17 @@ def report(
             threshold=threshold,
             with_rules=rules,
         )
+    if suite:
+        _export(place, scope, suite)
     _show(figures, _decide(figures, criteria), form, output)
+
+
+def _export(place: str | Location, scope: Scope, file: Path) -> None:
+    from shadowlane.aggregator import export_suite  # noqa: PLC0415 - an extra brings it
+
+    done = export_suite(place, scope, file)
+    without = f", {done.without_features:,} left out without features" if done.without_features else ""
+    typer.echo(f"{done.rows:,} of {done.disagreements:,} disagreements written to {file}{without}", err=True)
 
 
 def show_demo(lake: Path, model: str, shadow: str, page: Path) -> None:
