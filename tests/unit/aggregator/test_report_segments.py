@@ -309,12 +309,25 @@ def test_a_sample_that_promised_too_few(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(_cohorts, "_SAMPLE", 150)
     land(tmp_path, rows)
     found, cut = read(tmp_path)
-    assert cut.sampled == 150
+    assert cut.sampled == 300
     by_name = {each.name: each for each in found.found}
     assert groups(by_name["user"])["one"].requests == 200
     assert by_name["user"].other is not None
-    assert by_name["user"].other.requests == 800
+    assert sum(each.requests for each in by_name["user"].groups) + by_name["user"].other.requests == 1000
     assert groups(by_name["plan"])["pro"].requests == 1000
+
+
+def test_a_sample_without_any_segment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where segments came into use in the midst of a file, those of the later requests are found."""
+    later = [comparison(n, **of(user=f"u{n}", plan="pro")) for n in range(200, 1000)]
+    monkeypatch.setattr(_cohorts, "_MOST_COHORTS", 100)
+    monkeypatch.setattr(_cohorts, "_MOST_ROWS", 400)
+    monkeypatch.setattr(_cohorts, "_SAMPLE", 150)
+    land(tmp_path, [*(comparison(n) for n in range(200)), *later])
+    found, _ = read(tmp_path)
+    by_name = {each.name: each for each in found.found}
+    assert (groups(by_name["plan"])["pro"].requests, groups(by_name["plan"])[None].requests) == (800, 200)
+    assert by_name["user"].other is not None
 
 
 def test_more_is_told_of_a_segment_asked_for(tmp_path: Path) -> None:

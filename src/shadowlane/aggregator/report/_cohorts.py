@@ -171,11 +171,14 @@ def cohorts(lake: OpenLake, strata: Strata, outcome: str | None = None) -> Cohor
         "rows": max(_LEAST_OF_A_FILE, _SAMPLE // max(1, len(lake.tables[COMPARISONS.name].files))),
         "every": max(1, errored // _SAMPLE),
     }
+    rows: Rows = []
     if requests <= _MOST_COHORTS or _are_few(lake, sample, requests):
         rows = _by_map(lake, sources)
-        if len(rows) <= _MOST_ROWS:  # else the sample promised fewer
+        if len(rows) <= _MOST_ROWS:
             return _whole(rows, outcome)
-    return _sampled(lake, sources, lake.rows(_SAMPLE_MAPS, sample), requests, outcome)
+    # Where the sample promised fewer, later requests are unlike it: some of theirs, by their hashes, besides.
+    maps = [*lake.rows(_SAMPLE_MAPS, sample), *((row[0], row[1]) for row in rows[:_SAMPLE])]
+    return _sampled(lake, sources, maps, requests, outcome)
 
 
 def _by_map(lake: OpenLake, sources: Mapping[str, str]) -> Rows:
