@@ -145,17 +145,18 @@ def test_agreement_by_comparator_and_without_the_ignored(tmp_path: Path) -> None
 
 
 def test_the_tolerance_curve_counts_the_differences_within(tmp_path: Path) -> None:
-    """At each tolerance, the share of requests whose scores are no further apart."""
+    """At each tolerance, the share of requests whose scores are no further apart; NaN is within none."""
     differences = [0.0, 0.0, 0.01, -0.01, 0.1, 1.0, None, float("nan"), float("inf")]
     rows = [comparison(n, difference=each) for n, each in enumerate(differences)]
     found = report_of(tmp_path, rows).agreement
     assert found is not None
     points = {round(each.tolerance, 6): each.rate for each in found.tolerance_curve}
-    assert points[0.0] == pytest.approx(2 / 7)
-    assert points[0.01] == pytest.approx(4 / 7)
-    assert points[0.1] == pytest.approx(5 / 7)
-    assert points[1.0] == pytest.approx(6 / 7)
-    assert found.tolerance_curve[-1].rate == 1.0
+    assert points == {
+        0.0: pytest.approx(2 / 8),
+        0.01: pytest.approx(4 / 8),
+        0.1: pytest.approx(5 / 8),
+        1.0: pytest.approx(6 / 8),
+    }
 
 
 def test_agreement_over_time_is_in_stretches_that_add_up(tmp_path: Path) -> None:
@@ -232,6 +233,14 @@ def test_a_condition_narrows_the_report(tmp_path: Path) -> None:
         ("getenv('HOME') = ''", "getenv"),
         ("(SELECT count(*) FROM read_csv('/etc/passwd')) > 0", "read_csv"),
         ("", "cannot be parsed"),
+        ("event_time > now() - INTERVAL 1 DAY", "now gives something else each time"),
+        ("event_time < current_timestamp", "current_timestamp gives something else"),
+        ("event_time < get_current_timestamp()", "gives something else"),
+        ("event_time::DATE = current_date", "current_date gives something else"),
+        ("event_time::TIMESTAMP < LocalTimestamp", "localtimestamp gives something else"),
+        ("age(event_time::TIMESTAMP) < INTERVAL 1 DAY", "age gives something else"),
+        ("primary_score + random() < 0.5", "random gives something else"),
+        ("getvariable('shadow') = 'x'", "getvariable gives something else"),
     ],
 )
 def test_what_is_no_condition_is_refused(where: str, said: str) -> None:

@@ -29,12 +29,13 @@ _MOST_STRETCHES = 2_400
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STEPS = (3_600, 3 * 3_600, 6 * 3_600, 86_400, 7 * 86_400, 28 * 86_400)
 
-# Ten steps a decade, each the least tolerance of that form that takes the difference in.
+# Ten steps a decade, each the least tolerance of that form that takes the difference in. One that is NaN or
+# infinite is within none.
 _DIFFERENCES = """
-SELECT CASE WHEN difference = 0 THEN NULL WHEN isinf(difference) THEN 3090
-    ELSE ceil(10 * log10(abs(difference)))::INTEGER END AS step,
-  count(*)
-FROM compared WHERE difference IS NOT NULL AND NOT isnan(difference) GROUP BY step ORDER BY step NULLS FIRST
+SELECT CASE WHEN difference <> 0 AND isfinite(difference) THEN ceil(10 * log10(abs(difference)))::INTEGER
+    END AS step,
+  count(*) FILTER (isfinite(difference)), count(*)
+FROM compared WHERE difference IS NOT NULL GROUP BY step ORDER BY step NULLS FIRST
 """
 
 # Each of the control's requests once, as of the shadow's: its first comparison counts.
@@ -81,12 +82,12 @@ def _by_comparator(judged: Strata) -> tuple[ComparatorAgreement, ...]:
 
 def _tolerance_curve(lake: OpenLake) -> tuple[TolerancePoint, ...]:
     rows = lake.rows(_DIFFERENCES)
-    whole, within, points = sum(count for _, count in rows), 0, []
-    for step, count in rows:
-        within += count
-        # Beyond what a float can say there is one infinite difference.
-        tolerance = 0.0 if step is None else min(10 ** min(step / 10, 308.0), 1e308)
-        points.append(TolerancePoint(tolerance=tolerance, rate=within / whole))
+    whole, within, points = sum(count for *_, count in rows), 0, []
+    for step, finite, _ in rows:
+        within += finite
+        if finite:
+            tolerance = 0.0 if step is None else 10 ** min(step / 10, 308.0)
+            points.append(TolerancePoint(tolerance=tolerance, rate=within / whole))
     return tuple(points)
 
 

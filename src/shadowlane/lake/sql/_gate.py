@@ -35,6 +35,10 @@ _NO_FUNCTIONS = {
 #: The same, as a table that every engine has.
 _NO_TABLES = {"pg_settings"}
 _ALLOWED = "SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN"
+# The engine says of most functions whether they always give the same; of these it is wrong, or says nothing.
+_CLOCKS = {"current_localtime", "current_localtimestamp", "current_time", "current_timestamp", "localtime",
+    "localtimestamp"}  # fmt: skip
+_UNSTEADY = "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
 
 
 class QueryError(SettingsError):
@@ -86,6 +90,7 @@ def check_condition(text: str, spec: TableSpec) -> None:
     if len(statement["node"].get("select_list", ())) != 1:
         raise QueryError("one condition is wanted: join several with AND and OR")
     with duckdb.connect(":memory:") as engine:
+        _check_steady(statement, {name for (name,) in engine.execute(_UNSTEADY).fetchall()} | _CLOCKS)
         engine.register(spec.name, spec.schema.empty_table())
         try:
             engine.execute(f"SELECT 1 FROM {spec.name} WHERE ({text}\n)")  # noqa: S608 - looked at above
@@ -95,6 +100,20 @@ def check_condition(text: str, spec: TableSpec) -> None:
             raise QueryError(f"the condition cannot be used: {said}") from error
     if kind != "BOOLEAN":
         raise QueryError(f"a condition is true or false; this is {visible(kind)}")
+
+
+def _check_steady(statement: dict[str, Any], unsteady: set[str]) -> None:
+    """See that a condition holds for the same rows each time it is asked."""
+    for part in _parts(statement):
+        name = str(part.get("function_name", "")).lower()
+        if part.get("class") == "COLUMN_REF":  # the clock may be asked without brackets
+            name = ".".join(part["column_names"]).lower()
+        arguments = part.get("arguments", part.get("children", ()))
+        if name in unsteady or (name == "age" and len(arguments) == 1):  # of one time: until today
+            raise QueryError(
+                f"{name} gives something else each time, and figures of such a condition could not be made "
+                "again: write the value itself (of a time: '2026-03-01'::TIMESTAMPTZ)"
+            )
 
 
 def place(text: str, position: int) -> str:
