@@ -174,6 +174,18 @@ def test_the_gate_alone_says_what_must_be_known() -> None:
         assert "3 messages on the topic could not be read" in text
 
 
+def test_the_gate_alone_says_of_which_requests_it_is() -> None:
+    """A verdict on a window or under a condition does not look like one on all requests."""
+    narrow = Scope("ranker", "challenger", start=NOON, where="segments['country'] = 'BR'")
+    out = io.StringIO()
+    result = verdict(report(scope=narrow))
+    print_gate(result, Console(file=out, width=100))
+    said = "The verdict is of requests made from 2026-03-01 12:00:00 UTC on, where segments['country'] = 'BR'"
+    assert said in " ".join(out.getvalue().split())
+    assert "The verdict is of requests made from" in gate_to_markdown(result)
+    assert "The verdict is of requests" not in gate_to_markdown(verdict(report()))
+
+
 def test_the_gate_alone_on_the_terminal() -> None:
     """The gate's page has the verdict and all five checks."""
     out = io.StringIO()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from shadowlane.aggregator.forms.content import Section, Table, findings, sections, versions_of
+from shadowlane.aggregator.forms.content import Section, Table, findings, narrowed, sections, versions_of
 from shadowlane.aggregator.gate._gate import GateResult
 from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._report import Report
@@ -44,7 +44,12 @@ def gate_to_markdown(result: GateResult) -> str:
         f"policy `{result.policy.digest}`, tables {escape(versions_of(result.table_versions))}."
     )
     return _bounded(
-        [f"# {model} → {shadow}, run {run}", *_gate_parts(result, "##"), *_notes(result.notes), evidence]
+        [
+            f"# {model} → {shadow}, run {run}",
+            *_gate_parts(result, "##"),
+            *_notes([*narrowed(summary), *result.notes]),
+            evidence,
+        ]
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from shadowlane.aggregator._error_groups import ErrorGroup
 from shadowlane.aggregator.forms._errors import by_run
-from shadowlane.aggregator.forms.content import Section, sections
+from shadowlane.aggregator.forms.content import Section, narrowed, sections
 from shadowlane.aggregator.gate._gate import GateResult
 from shadowlane.aggregator.report._report import Report
 from shadowlane.errors import MissingExtraError
@@ -77,7 +77,7 @@ def _section(section: Section, width: int) -> Iterable[RenderableType]:
 
 def print_gate(result: GateResult, console: Console) -> None:
     """Print the verdict and its checks."""
-    _print(Group(_verdict(result), *_notes(result.notes)), console)
+    _print(Group(_verdict(result), *_notes([*narrowed(result.report_summary), *result.notes])), console)
 
 
 def print_errors(groups: Sequence[ErrorGroup], console: Console) -> None:

@@ -138,6 +138,27 @@ def test_markdown_fits_a_comment(of: Report) -> None:
     assert text.count("<details>") == text.count("</details>")
 
 
+def test_what_is_cut_from_tables_of_labels_is_told() -> None:
+    """Groups beyond those shown are counted, and an empty value is another than none."""
+    outcome = filled.TRUTH.outcomes[0]
+    first = outcome.coverage[0]
+    every = tuple(replace(first, value=value) for value in ("", None, *map(str, range(15))))
+    said = texts(report(truth=replace(filled.TRUTH, outcomes=(replace(outcome, coverage=every),))))
+    assert "And 5 more groups." in said
+    assert f"{first.segment} = (empty)\n" in said
+    assert f"{first.segment} = (none)\n" in said
+
+
+def test_an_empty_value_is_another_group_than_none() -> None:
+    """Requests whose segment is an empty text, and those without it."""
+    segment = filled.SEGMENTS[0]
+    one = segment.groups[0]
+    parts = replace(segment, groups=(replace(one, value=""), replace(one, value=None)), other=None)
+    said = texts(report(segments=(parts,)))
+    assert "(empty)" in said
+    assert "(none)" in said
+
+
 def test_markdown_says_what_it_leaves_out() -> None:
     """Nothing is dropped in silence."""
     of = hostile("@a #1 <b>|`*_" * 900)

@@ -7,7 +7,14 @@ from shadowlane.aggregator.forms.content._context import coverage, features, fre
 from shadowlane.aggregator.forms.content._disagreements import disagreements
 from shadowlane.aggregator.forms.content._distributions import distributions
 from shadowlane.aggregator.forms.content._errors import errors
-from shadowlane.aggregator.forms.content._evidence import evidence, methods, remarks, versions_of, watch
+from shadowlane.aggregator.forms.content._evidence import (
+    evidence,
+    methods,
+    narrowed,
+    remarks,
+    versions_of,
+    watch,
+)
 from shadowlane.aggregator.forms.content._latency import latency
 from shadowlane.aggregator.forms.content._parts import Cell, Column, Section, Table, table
 from shadowlane.aggregator.forms.content._segments import all_groups, group_name, segments
@@ -23,6 +30,7 @@ __all__ = [
     "all_groups",
     "findings",
     "group_name",
+    "narrowed",
     "sections",
     "table",
     "versions_of",

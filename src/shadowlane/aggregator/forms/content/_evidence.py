@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -41,6 +41,18 @@ def evidence(report: Report) -> Section:
     start = _values.moment(scope.start) if scope.start else "from the beginning"
     rows.append(("window asked for", f"{start} to {_values.moment(scope.end) if scope.end else 'now'}"))
     return Section(key="evidence", title="Evidence", tables=(table(("what", Column("which", "data")), rows),))
+
+
+def narrowed(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Of which requests alone a verdict is, where it is not of all."""
+    start, end, where = (summary[name] for name in ("window_start", "window_end", "where"))
+    parts = [
+        f"made from {_values.moment(start)} on" if start else "",
+        f"made before {_values.moment(end)}" if end else "",
+        f"where {visible(where, _SENTENCE)}" if where else "",
+    ]
+    if any(parts):
+        yield f"The verdict is of requests {', '.join(filter(None, parts))}, and of no others."
 
 
 def watch(report: Report) -> Iterator[Section]:

@@ -44,7 +44,7 @@ def group_name(group: SegmentGroup, segment: Segment) -> str:
     """What a group is called: its value, that it has none, or that it is the rest."""
     if group is segment.other:
         return "(all others)"
-    return visible(group.value, _LONGEST) if group.value else _NONE
+    return _NONE if group.value is None else visible(group.value, _LONGEST) or "(empty)"
 
 
 def all_groups(segment: Segment) -> tuple[SegmentGroup, ...]:

@@ -208,13 +208,15 @@ def _reweighted(outcome: Outcome) -> Table:
     ]
     columns = (Column("segment", "data"), *right("primary right", "shadow right", "difference", "reached"))
     note = "Had the segment's values the shares among labels that they have among the compared requests."
+    note += _more(len(outcome.reweighted), "segment")
     return table(columns, rows, title="Reweighted by segment", note=note)
 
 
 def _coverage(outcome: Outcome) -> Table:
     rows = [
         (
-            f"{visible(each.segment, 40)} = {visible(each.value or '(none)', 40)}",
+            f"{visible(each.segment, 40)} = "
+            + ("(none)" if each.value is None else visible(each.value, 40) or "(empty)"),
             _values.count(each.labelled.part),
             _values.count(each.labelled.whole),
             _values.percent(each.labelled.value),
@@ -224,4 +226,10 @@ def _coverage(outcome: Outcome) -> Table:
     ]
     columns = (Column("group", "data"), *right("labelled", "of", "rate", "p"))
     note = "The least covered first: what is known of the labelled may not hold for these."
+    note += _more(len(outcome.coverage), "group")
     return table(columns, rows, title="Who has a label", note=note)
+
+
+def _more(found: int, what: str) -> str:
+    """How many are not in a table, where some are not."""
+    return f" And {_values.many(found - _MOST_GROUPS, f'more {what}')}." if found > _MOST_GROUPS else ""
