@@ -15,7 +15,7 @@ from scipy.stats import fisher_exact
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint, proportions_ztest
 
-from shadowlane.aggregator.report import _cohorts
+from shadowlane.aggregator.report import _cohorts, _groups
 from shadowlane.aggregator.report._cohorts import Cohorts, cohorts
 from shadowlane.aggregator.report._load import load
 from shadowlane.aggregator.report._scope import Scope
@@ -299,6 +299,15 @@ def test_many_segments_are_counted_in_blocks(tmp_path: Path, monkeypatch: pytest
             g.value: (g.requests, g.agreement_rate) for g in other.groups
         }
     assert found.notes == ("The segments have too many combinations: not every two of them were crossed.",)
+
+
+def test_pairs_that_are_not_crossed_are_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where adding up every two segments would take too long, it is said that some were left out."""
+    rows = [comparison(n, **of(a=str(n % 2), b=str(n % 3), c=str(n % 5))) for n in range(300)]
+    assert looked(tmp_path, rows).notes == ()
+    monkeypatch.setattr(_groups, "_MOST_ADDITIONS", 1)
+    [note] = read(tmp_path)[0].notes
+    assert "not every two of them were crossed" in note
 
 
 def test_a_sample_that_promised_too_few(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,10 +52,21 @@ def crossings(cohorts: Cohorts) -> tuple[Group, ...]:
     return tuple(found[:_MOST_CROSSINGS])
 
 
+def are_all_crossed(cohorts: Cohorts) -> bool:
+    """Whether every two segments are: not those of different blocks, nor more than can be added up."""
+    return len(cohorts.blocks) <= 1 and all(
+        len(_pairs(block)) == math.comb(len(block.names), 2) for block in cohorts.blocks
+    )
+
+
+def _pairs(block: Block) -> list[tuple[int, int]]:
+    most = max(1, _MOST_ADDITIONS // (COUNTS * (len(block.counts) + PLACES * PLACES)))
+    return list(islice(combinations(range(len(block.names)), 2), most))
+
+
 def _crossings(block: Block, whole: Tally) -> Iterator[Group]:
     alone = [summed(block.places[:, column], block.counts, PLACES) for column in range(len(block.names))]
-    most = max(1, _MOST_ADDITIONS // (COUNTS * (len(block.counts) + PLACES * PLACES)))
-    for first, second in list(combinations(range(len(block.names)), 2))[:most]:
+    for first, second in _pairs(block):
         crossed = block.places[:, first] * PLACES + block.places[:, second]
         counts = summed(crossed, block.counts, PLACES * PLACES)
         for place in np.flatnonzero(counts[:, 0] >= SMALL_GROUP):

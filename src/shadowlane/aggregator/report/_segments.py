@@ -14,7 +14,7 @@ from shadowlane.aggregator.report._cohorts import (
     Cohorts,
     Tally,
 )
-from shadowlane.aggregator.report._groups import Group, crossings, singles, whole_of
+from shadowlane.aggregator.report._groups import Group, are_all_crossed, crossings, singles, whole_of
 from shadowlane.aggregator.report._mix import mix_shifts
 from shadowlane.aggregator.report._rates import rate_of
 from shadowlane.aggregator.report._standouts import Finding, judge, standouts
@@ -108,7 +108,7 @@ def _notes(cohorts: Cohorts) -> tuple[str, ...]:
             f"{_values.many(cohorts.unnamed, 'segment')} beyond the {MOST_NAMES} most frequent ones "
             "not looked at; ask for one by its name."
         )
-    if len(cohorts.blocks) > 1:
+    if not are_all_crossed(cohorts):
         notes.append("The segments have too many combinations: not every two of them were crossed.")
     return tuple(notes)
 
