@@ -20,6 +20,8 @@ from shadowlane.visible import visible
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _CLUSTERS = 20
 _WITH_RULES = 10
+#: So many quoted words of a message are sought among the features: each takes a pass.
+_WORDS = 3
 
 # A KeyError says no more than the key that it quotes: few keys are told apart, many are one cluster.
 _SHAPED = f"""
@@ -88,7 +90,7 @@ def _hinted(lake: OpenLake, shape: str, rules: Rules | None) -> Rules | None:
     """Where features could not be set side by side: whether the message names one, as a KeyError does."""
     if rules is None or rules.rules or NO_FEATURES not in rules.note:
         return rules
-    words = [first or second for first, second in _WORD.findall(shape)]
+    words = [first or second for first, second in _WORD.findall(shape)][:_WORDS]
     named = next((word for word in words if lake.rows(_CARRIED, {"name": word})), None)
     if named is None:
         return rules
