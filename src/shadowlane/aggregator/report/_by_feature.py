@@ -38,10 +38,23 @@ _BY_QUARTILE = f"""CASE WHEN {_NUMBER} IS NULL THEN {NONE}
 _OWN = """
 CREATE OR REPLACE TEMP VIEW compared_by_feature AS SELECT * FROM compared WHERE features.missing IS NOT NULL
 """
-_ARCHIVE = """
+# An archive may have a request twice, as comparisons may be landed again: it is one all the same.
+_READ = """read_parquet(getvariable('requests'), hive_partitioning = false, union_by_name = true,
+  filename = true, file_row_number = true)"""
+_AGAIN = f"""
+CREATE OR REPLACE TEMP TABLE archived_again AS
+WITH place AS (
+  SELECT filename, file_row_number,
+    hash(landed_topic, landed_partition, landed_offset, request_id) AS key FROM {_READ}
+)
+SELECT filename, file_row_number FROM place
+WHERE key IN (SELECT key FROM place GROUP BY key HAVING count(*) > 1)
+QUALIFY row_number() OVER (PARTITION BY key ORDER BY filename, file_row_number) > 1
+"""  # noqa: S608 - of constants
+_ARCHIVE = f"""
 CREATE OR REPLACE TEMP VIEW archive AS
-SELECT * FROM read_parquet(getvariable('requests'), hive_partitioning = false, union_by_name = true)
-"""
+SELECT * FROM {_READ} ANTI JOIN archived_again USING (filename, file_row_number)
+"""  # noqa: S608 - of constants
 _ARCHIVED = """
 CREATE OR REPLACE TEMP VIEW {source}_by_feature AS
 SELECT {columns} archive.features
@@ -113,7 +126,8 @@ def _with_features(lake: OpenLake) -> tuple[str | None, str]:
     lake.rows(_OWN)
     kept, errored = _covered(lake, "compared_by_feature"), None
     if _share(kept, whole) < _KNOWN and REQUESTS.name in lake.tables and lake.tables[REQUESTS.name].files:
-        lake.define(REQUESTS.name, _ARCHIVE)
+        lake.define(REQUESTS.name, _AGAIN)
+        lake.rows(_ARCHIVE)
         for source, columns in (("compared", _COLUMNS), ("errored", "")):
             lake.rows(_ARCHIVED.format(source=source, columns=columns))
         kept, errored = _covered(lake, "compared_by_feature"), "errored_by_feature"
