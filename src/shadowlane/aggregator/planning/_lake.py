@@ -47,13 +47,19 @@ FROM traffic WHERE moment IS NOT NULL GROUP BY hour ORDER BY hour
 # A segment's rate only enlarges its requests' rate, so the rate for all is the smallest that there is now.
 _RATE_NOW = "SELECT min(rate) FROM traffic WHERE moment > $since"
 
+# There may be one for each user, so that only those that matter are read.
 _SEGMENTS = """
-SELECT entry.key || '=' || entry.value AS name, fsum(weight), min(rate) FILTER (moment > $since)
+CREATE TEMP TABLE segment AS
+SELECT entry.key || '=' || entry.value AS name, fsum(weight) AS weight,
+  min(rate) FILTER (moment > $since) AS rate
 FROM (
   SELECT unnest(map_entries(segments)) AS entry, 1 / coalesce(rate, 1) AS weight, rate, moment FROM traffic
 )
-WHERE entry.key <> '' AND entry.key NOT LIKE '=%' AND entry.value <> '' GROUP BY name ORDER BY 2 DESC, name
+WHERE entry.key <> '' AND entry.key NOT LIKE '=%' AND entry.value <> '' GROUP BY name
 """
+_LARGE = "FROM segment WHERE least(1, weight / $whole) >= $share ORDER BY weight DESC, name"
+_NAMED = "FROM segment WHERE name IN (SELECT unnest($names)) ORDER BY weight DESC, name"
+_LARGEST = "SELECT name FROM segment ORDER BY weight DESC, name LIMIT 10000"
 
 _TAKES = """
 SELECT avg(shadow_cpu_ms) FILTER (isfinite(shadow_cpu_ms)),
@@ -207,19 +213,25 @@ def _segments(
     lake: OpenLake, totals: _Totals, wanted: _Wanted, sampling: float
 ) -> tuple[tuple[Segment, ...], int]:
     """The segments that matter, and how many are left out because they are small."""
-    found = [
+    lake.rows(_SEGMENTS, {"since": totals.since})
+    rows = (
+        lake.rows(_NAMED, {"names": sorted(wanted.names)})
+        if wanted.names
+        else lake.rows(_LARGE, {"whole": totals.weight, "share": wanted.min_share})
+    )
+    found = tuple(
         Segment(name, min(1.0, weight / totals.weight), rate if rate and rate > sampling else None)
-        for name, weight, rate in lake.rows(_SEGMENTS, {"since": totals.since})
-    ]
+        for name, weight, rate in rows
+    )
     if not wanted.names:
-        relevant = tuple(each for each in found if each.share >= wanted.min_share)
-        return relevant, len(found) - len(relevant)
-    known = [each.name for each in found]
-    for name in sorted(wanted.names - {*known}):
+        [(every,)] = lake.rows("SELECT count(*) FROM segment")
+        return found, every - len(found)
+    for name in sorted(wanted.names - {each.name for each in found}):
+        known = [each for (each,) in lake.rows(_LARGEST)]
         near = get_close_matches(name, known, n=1) or known[:3]
         hint = ", ".join(visible(each, 40) for each in near) or "none"
         raise SettingsError(f"no request is in a segment {visible(name)!r}; the nearest known: {hint}")
-    return tuple(each for each in found if each.name in wanted.names), 0
+    return found, 0
 
 
 def _usable(totals: _Totals, metric: Metric) -> float | None:
