@@ -58,15 +58,17 @@ def gate(
     there_is_none = all(version is None for version in result.table_versions.values())
     if there_is_none:
         result = replace(result, id=None)
+    # What is decided is written down before it is told: a closed output loses no record.
+    failed = _recorded(place, result) if result.id else None
+    if junit:
+        _write(junit, result)
     _print(result, form)
-    try:
-        if result.id:
-            _record(place, result)
-        elif there_is_none and not no_record:
-            typer.echo(f"not recorded: there is no lake in {place}", err=True)
-    finally:
-        if junit:
-            _write(junit, result)
+    if failed:
+        raise failed
+    if result.id:
+        typer.echo(f"recorded as decision {result.id}: shadowlane decisions explain {result.id}", err=True)
+    elif there_is_none and not no_record:
+        typer.echo(f"not recorded: there is no lake in {place}", err=True)
     raise typer.Exit(result.exit_code)
 
 
@@ -82,17 +84,20 @@ def _print(result: GateResult, form: Format) -> None:
             typer.echo(write(result))
 
 
-def _record(lake: str | Location, result: GateResult) -> None:
+def _recorded(lake: str | Location, result: GateResult) -> LakeError | None:
+    """Record it; what kept it from being recorded is said after the verdict."""
     from shadowlane.aggregator.gate import record  # noqa: PLC0415 - an extra brings it
 
     try:
         record(lake, result)
     except LakeError as error:
-        raise type(error)(
+        failed = type(error)(
             f"the verdict above was not recorded, so nothing may rest on it: {error} "
             "(who may only read the lake asks with --no-record)"
-        ) from error
-    typer.echo(f"recorded as decision {result.id}: shadowlane decisions explain {result.id}", err=True)
+        )
+        failed.__cause__ = error
+        return failed
+    return None
 
 
 def _write(path: Path, result: GateResult) -> None:

@@ -82,6 +82,10 @@ class OpenLake:
         for name, value in values.items():
             self._connection.execute(f'SET VARIABLE "{name}" = $value', {"value": value})
 
+    def give(self, name: str, **columns: NDArray[Any]) -> None:
+        """Let statements read these columns as a table."""
+        self._connection.register(name, pa.table(columns))
+
     def hold(self, table: str) -> None:
         """Name a table's files for views, which read them when they are asked: `getvariable('<table>')`."""
         files = [self._columns[table], *self.tables[table].files]

@@ -15,6 +15,7 @@ class NoiseCriteria:
     control: str = criterion(NAME, example="primary-again")
     control_run: str = criterion(NAME, "live")
     min_corrected_agreement_rate: float = criterion(SHARE, example=0.98)
+    min_control_requests: int = criterion(COUNT, 1_000)  # fewer say too little of the noise
 
     REQUIRED: ClassVar = ("control", "min_corrected_agreement_rate")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 
 from shadowlane.aggregator.gate._check import Check
 from shadowlane.aggregator.gate._intervals import distance_interval
@@ -104,7 +105,7 @@ def latency_doubts(report: Report) -> Iterator[str]:
 def errors(look: Look) -> Check:
     """Whether the shadow fails seldom enough."""
     report = look.report
-    return look.rate(
+    found = look.rate(
         "errors_ok",
         (report.errored, report.requests),
         "<=",
@@ -113,6 +114,11 @@ def errors(look: Look) -> Check:
         sentence="The shadow failed on {} of the requests; at most {} is asked for.",
         none="No request was seen, so the error rate is unknown.",
     )
+    if not report.errors_left_out:
+        return found
+    left_out = _values.many(report.errors_left_out, "error")
+    doubt = f" The condition speaks of what errors do not have: {left_out} of this window are in no count."
+    return replace(found, passed=found.passed and None, why=found.why + doubt)
 
 
 def distribution(look: Look) -> Check:

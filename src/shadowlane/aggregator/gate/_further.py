@@ -80,10 +80,20 @@ def _noise(look: Look, asked: NoiseCriteria) -> Check:
         sentence=f"Beyond the noise of the control {in_sentence(control)} the two agree on {{}}; "
         "at least {} is asked for.",
         write=_values.percent,
-        doubts=() if value is not None else (f"The control {control} has no comparisons to compare with.",),
+        doubts=_noise_doubts(floor if is_known else None, control, asked.min_control_requests),
         at=_corrected(look, floor, report.disagreements, judged, bound) if floor and is_known else None,
         of=asked.control,
     )
+
+
+def _noise_doubts(floor: NoiseFloor | None, control: str, least: int) -> tuple[str, ...]:
+    if floor is None:
+        return (f"The control {control} has no comparisons to compare with.",)
+    there = floor.disagreement.whole
+    if there >= least:
+        return ()
+    seen = _values.many(there, "comparison")
+    return (f"The control {control} has {seen}; at least {least:,} are asked for.",)
 
 
 def _corrected(look: Look, floor: NoiseFloor, disagreements: int, judged: int, bound: float) -> At | None:

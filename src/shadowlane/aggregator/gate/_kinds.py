@@ -34,7 +34,7 @@ def read(kind: Kind, path: str, value: Any, example: Any) -> Any:
     if found is None:
         guess = kind.guess(value)
         hint = f", such as {toml(example)}" if guess is None else f"; did you mean {toml(guess)}?"
-        number = not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value)
+        number = math.isfinite(_number(value))
         wanted = kind.wanted if number or kind in (FLAG, NAME, NAMES) else "a number"
         raise SettingsError(f"{path} = {value!r}: {wanted} is wanted{hint}")
     return found
@@ -54,7 +54,10 @@ def toml(value: Any) -> str:
 def _number(value: Any) -> float:
     """A number, or NaN: a flag is none."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else math.nan
+    try:
+        return float(value) if is_number and math.isfinite(value) else math.nan
+    except OverflowError:  # a whole number of more digits than a float has
+        return math.nan
 
 
 def _meant(value: Any) -> float:

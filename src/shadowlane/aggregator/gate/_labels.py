@@ -23,6 +23,10 @@ _TINY = 1e-100
 NEAR = 0.02
 
 
+# A difference in correctness over fewer requests than this is no figure to pass on.
+_FEWEST = 30
+
+
 def labels(look: Look, asked: LabelCriteria) -> Iterator[Check]:
     """Each check that is asked for; a loss within its margin is none (non-inferiority)."""
     every = look.report.truth.outcomes if look.report.truth else ()
@@ -52,7 +56,7 @@ def labels(look: Look, asked: LabelCriteria) -> Iterator[Check]:
 
 
 def _labelled(asked: LabelCriteria, outcome: Outcome | None) -> Check:
-    value, bound, name = outcome.labelled.part if outcome else 0, asked.min_labelled, visible(asked.name)
+    value, bound, name = _judged(outcome), asked.min_labelled, visible(asked.name)
     missing = "" if value >= bound else f": {bound - value:,} more are needed before the rest can be judged"
     return Check(
         name="labels_sufficient",
@@ -69,6 +73,14 @@ def _labelled(asked: LabelCriteria, outcome: Outcome | None) -> Check:
     )
 
 
+def _judged(outcome: Outcome | None) -> int:
+    """How many labels say which of the two was right, or nearer."""
+    if outcome is None:
+        return 0
+    found = outcome.correctness or outcome.numeric
+    return found.requests if found else outcome.labelled.part
+
+
 def _correctness(
     look: Look, name: str, found: Correctness | None, loss: float, outcome: str, where: str = ""
 ) -> Check:
@@ -82,10 +94,18 @@ def _correctness(
         sentence=f"By the outcome {in_sentence(outcome)}{where} the shadow is right {{}} against the "
         "primary; at least {} is asked for.",
         write=points,
-        doubts=() if value is not None else (_unknown(outcome),),
+        doubts=_correctness_doubts(found, value, outcome),
         at=_difference_at(look, found) if found and value is not None else None,
         of=outcome,
     )
+
+
+def _correctness_doubts(found: Correctness | None, value: float | None, outcome: str) -> tuple[str, ...]:
+    if found is None or value is None:
+        return (_unknown(outcome),)
+    if found.requests < _FEWEST:
+        return (f"It rests on {_values.many(found.requests, 'request')}; {_FEWEST} are the least.",)
+    return ()
 
 
 def _difference_at(look: Look, found: Correctness) -> At | None:

@@ -29,14 +29,39 @@ def segments(look: Look, asked: SegmentCriteria) -> Iterator[Check]:
     least = asked.min_share * look.report.requests
     judged = [each for each in every if each.group.requests >= least]
     yield _traffic(asked, judged, [each for each in every if each not in judged])
+    crowded = _crowded(look, least)
+
+    def worst(name: str, check: Callable[[_Cohort], Check], operator: Operator, bound: float) -> Check:
+        found = _worst(name, judged, check, operator, bound)
+        if not crowded:
+            return found
+        return replace(found, passed=found.passed and None, why=f"{found.why} {crowded}")
+
     if (floor := asked.min_agreement_rate) is not None:
-        yield _worst("segments_agreement_ok", judged, lambda each: _agreement(look, each, floor), ">=", floor)
+        yield worst("segments_agreement_ok", lambda each: _agreement(look, each, floor), ">=", floor)
     if (ceiling := asked.max_error_rate) is not None:
-        yield _worst("segments_errors_ok", judged, lambda each: _errors(look, each, ceiling), "<=", ceiling)
+        yield worst("segments_errors_ok", lambda each: _errors(look, each, ceiling), "<=", ceiling)
     if (loss := asked.max_correctness_loss) is not None:
-        yield _worst(
-            "segments_correctness_ok", judged, lambda each: _correctness(look, each, loss), ">=", -loss
-        )
+        yield worst("segments_correctness_ok", lambda each: _correctness(look, each, loss), ">=", -loss)
+
+
+def _crowded(look: Look, least: float) -> str:
+    """What is said where values that must be judged one by one are only known added up; else nothing.
+
+    The most frequent values are told apart: where the rarest of these is large enough to be judged, so may
+    others be.
+    """
+    wanted = look.policy.segments.names if look.policy.segments else ()
+    said = []
+    for segment in look.report.segments:
+        told = [group.requests for group in segment.groups if group.value is not None]
+        if segment.name in wanted and segment.other and told and min(told) >= least:
+            share = min(told) / max(1, look.report.requests)
+            said.append(
+                f"Of {visible(segment.name, 60)} only the {len(told)} most frequent values were judged one "
+                f"by one, and others may be as frequent: ask for segments.min_share above {share:.4f}."
+            )
+    return " ".join(said)
 
 
 def _cohorts(look: Look) -> Iterator[_Cohort]:

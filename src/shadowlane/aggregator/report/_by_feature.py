@@ -93,6 +93,12 @@ class Split:
     note: str = ""
 
 
+def load_archive(lake: OpenLake) -> None:
+    """Hold the archive's rows as `archive`, each message once."""
+    lake.define(REQUESTS.name, _AGAIN)
+    lake.rows(_ARCHIVE)
+
+
 def by_feature(lake: OpenLake, name: str) -> Split:
     """Cut by a feature.
 
@@ -126,8 +132,7 @@ def _with_features(lake: OpenLake) -> tuple[str | None, str]:
     lake.rows(_OWN)
     kept, errored = _covered(lake, "compared_by_feature"), None
     if _share(kept, whole) < _KNOWN and REQUESTS.name in lake.tables and lake.tables[REQUESTS.name].files:
-        lake.define(REQUESTS.name, _AGAIN)
-        lake.rows(_ARCHIVE)
+        load_archive(lake)
         for source, columns in (("compared", _COLUMNS), ("errored", "")):
             lake.rows(_ARCHIVED.format(source=source, columns=columns))
         kept, errored = _covered(lake, "compared_by_feature"), "errored_by_feature"

@@ -14,12 +14,15 @@ those that may are found by their ids' hashes, and only these are put in order.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from shadowlane.aggregator.report._scope import Control, Scope
 from shadowlane.comparators import IGNORED
 from shadowlane.lake import COMPARISONS, ERRORS, OpenLake
+from shadowlane.lake.sql import columns_of
 
 _REQUEST = "coalesce(nullif(request_id, ''), concat_ws('/', source_topic, source_partition, source_offset))"
 
@@ -76,7 +79,7 @@ FROM error_row
 """
 
 # The requests that may be there twice, or as an error besides.
-_SUSPECTS = "CREATE TEMP TABLE suspect AS SELECT unnest($suspects)::UBIGINT AS hash"
+_SUSPECTS = "CREATE TEMP TABLE suspect AS SELECT hash FROM suspects"
 
 _SEEN = """
 CREATE TEMP TABLE seen AS
@@ -141,7 +144,8 @@ def load(lake: OpenLake, scope: Scope) -> None:
     lake.rows(_ERROR)
     [(unread,)] = lake.rows("SELECT count(*) FILTER (is_unread) FROM error")
     request, suspects = _suspects(lake, "request" if unread else "request_id")
-    lake.rows(_SUSPECTS, {"suspects": suspects.tolist()})
+    lake.give("suspects", hash=suspects)
+    lake.rows(_SUSPECTS)
     for statement in (_SEEN.format(request=request), _ORDERED, _REPEATED, _SEEN_AGAIN):
         lake.rows(statement)
     [(repeated,)] = lake.rows("SELECT count(*) FROM repeated")
@@ -154,6 +158,20 @@ def load(lake: OpenLake, scope: Scope) -> None:
 def _each_once(lake: OpenLake, repeated: int) -> str:
     [(at_these,)] = lake.rows(_AT_THESE)
     return _EACH_ONCE.format(key=_LANDED if at_these == repeated else _IN_FILE)
+
+
+def errors_left_out(lake: OpenLake, scope: Scope) -> int:
+    """How many errors are in no count because a condition speaks of what only comparisons have."""
+    known = {*ERRORS.schema.names, "request"}
+    if scope.where is None or columns_of(scope.where) <= known:
+        return 0
+    without = _in_scope(replace(scope, where=None), "", "coalesce(event_time, failed_at)")
+    [(rows,)] = lake.rows(
+        f"SELECT count(*) FROM read_parquet(getvariable('{ERRORS.name}'), "  # noqa: S608 - of constants
+        f"hive_partitioning = false, union_by_name = true) WHERE {without}"
+    )
+    [(kept,)] = lake.rows("SELECT count(*) FROM error")
+    return int(rows) - int(kept)
 
 
 def load_control(lake: OpenLake, scope: Scope, control: Control | None) -> Control | None:

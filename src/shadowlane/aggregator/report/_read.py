@@ -23,7 +23,7 @@ from shadowlane.aggregator.report._known import known_runs
 from shadowlane.aggregator.report._labels import labels
 from shadowlane.aggregator.report._latency import latencies
 from shadowlane.aggregator.report._ledger import ledger, load_counts
-from shadowlane.aggregator.report._load import load, load_control
+from shadowlane.aggregator.report._load import errors_left_out, load, load_control
 from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report._resources import resources
 from shadowlane.aggregator.report._scope import Control, Scope
@@ -148,6 +148,7 @@ def _totals(lake: OpenLake, scope: Scope, counted: Strata) -> Report:
         comparators=_query.comparators(counted),
         largest_disagreements=(),
         known_runs=() if compared + errored else known_runs(lake),
+        errors_left_out=errors_left_out(lake, scope),
     )
 
 

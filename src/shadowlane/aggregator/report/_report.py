@@ -84,6 +84,7 @@ class Report:
     disagreement_figures: DisagreementFigures | None = None
     truth: GroundTruth | None = None
     standouts: tuple[Standout, ...] | None = None
+    errors_left_out: int = 0  # a condition spoke of what errors lack, so they are in no count
     segment_notes: tuple[str, ...] = ()  # what of the segments was not looked at
     features: Features | None = None
     freshness: Freshness | None = None

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from shadowlane.aggregator.report._by_feature import load_archive
 from shadowlane.aggregator.report._shared_columns import Rows, fields_of, whole
 from shadowlane.aggregator.report._shared_sql import ARCHIVED, OWN
 from shadowlane.aggregator.rules import Column
@@ -43,10 +44,6 @@ LEFT JOIN (
   AND archived_offset = source_offset AND archived_request = request
 """
 
-_ARCHIVE = """
-CREATE OR REPLACE TEMP VIEW archive AS
-SELECT * FROM read_parquet(getvariable('requests'), hive_partitioning = false, union_by_name = true)
-"""
 
 #: What a note says where features are not known of all requests.
 NO_FEATURES = "Features were not looked at"
@@ -147,7 +144,7 @@ def define_archive(lake: OpenLake) -> bool:
     """Make the archive's rows known, where there are any."""
     is_there = REQUESTS.name in lake.tables and bool(lake.tables[REQUESTS.name].files)
     if is_there:
-        lake.define(REQUESTS.name, _ARCHIVE)
+        load_archive(lake)
     return is_there
 
 

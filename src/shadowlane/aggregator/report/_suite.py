@@ -78,7 +78,7 @@ _FOUND = f"""
 CREATE OR REPLACE TEMP VIEW found AS
 SELECT request_id, label_label, label_score FROM (
   SELECT * FROM read_parquet(getvariable('{LABELS.name}'), hive_partitioning = false, union_by_name = true)
-  WHERE name = '{LABEL}'
+  WHERE coalesce(nullif(name, ''), '{LABEL}') = '{LABEL}'
 )
 QUALIFY row_number() OVER (PARTITION BY {LABEL_KEY.replace("model, ", "")} ORDER BY {LATEST_FIRST}) = 1
   AND NOT ({WITHDRAWN})

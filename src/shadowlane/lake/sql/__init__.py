@@ -5,8 +5,8 @@ that can reach nothing else (`_sandbox.py`), and its rows are written for people
 """
 
 from shadowlane.lake.sql._forms import Form, write
-from shadowlane.lake.sql._gate import QueryError, check_condition
+from shadowlane.lake.sql._gate import QueryError, check_condition, columns_of
 from shadowlane.lake.sql._running import Answer, Limits
 from shadowlane.lake.sql._sandbox import open_query
 
-__all__ = ["Answer", "Form", "Limits", "QueryError", "check_condition", "open_query", "write"]
+__all__ = ["Answer", "Form", "Limits", "QueryError", "check_condition", "columns_of", "open_query", "write"]

@@ -102,6 +102,12 @@ def check_condition(text: str, spec: TableSpec) -> None:
         raise QueryError(f"a condition is true or false; this is {visible(kind)}")
 
 
+def columns_of(condition: str) -> frozenset[str]:
+    """The names that a condition speaks of: columns, most of them."""
+    refs = (part for part in _parts(_parsed(f"SELECT {condition}\n", 0)) if part.get("class") == "COLUMN_REF")
+    return frozenset(str(part["column_names"][0]).lower() for part in refs)
+
+
 def _check_steady(statement: dict[str, Any], unsteady: set[str]) -> None:
     """See that a condition holds for the same rows each time it is asked."""
     for part in _parts(statement):
