@@ -17,7 +17,7 @@ ShadowlaneError
 ├── ModelError               the shadow model could not be loaded or called
 ├── TransientError           a look-up of features failed and may succeed in a moment
 ├── LabelFileError           a file of labels cannot be read, or rows in it are none
-├── SuiteFileError           a regression suite cannot be read or written (in `schemas/suite.py`)
+├── SuiteFileError           a regression suite cannot be read or written
 └── LakeError                the lake cannot be read or written as it must be
     ├── LakeUnavailableError         it may pass by itself: wait, and try again
     └── DamagedLakeError             a file is missing, cut or altered: no figures from it
@@ -120,6 +120,10 @@ class TransientError(ShadowlaneError):
 
 class LabelFileError(ShadowlaneError):
     """A file of labels cannot be read, or rows in it are none."""
+
+
+class SuiteFileError(ShadowlaneError):
+    """A regression suite cannot be read or written."""
 
 
 class LakeError(ShadowlaneError):

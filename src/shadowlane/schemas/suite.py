@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from shadowlane.errors import SettingsError, ShadowlaneError
+from shadowlane.errors import SettingsError, SuiteFileError
 from shadowlane.schemas import ProductionRequest, ShadowComparison
 from shadowlane.schemas._suite_json import plain, typed
 from shadowlane.schemas.columns import arrow_schema
@@ -51,10 +51,6 @@ _LONGEST_LINE = 16 * 2**20
 _LARGEST = 2 * 2**30
 
 _JSON, _PARQUET = (".jsonl", ".ndjson"), (".parquet",)
-
-
-class SuiteFileError(ShadowlaneError):
-    """A regression suite cannot be read, or is none."""
 
 
 def is_parquet(path: Path) -> bool:

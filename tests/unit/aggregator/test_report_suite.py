@@ -11,11 +11,11 @@ import pytest
 
 from shadowlane.aggregator import Scope
 from shadowlane.aggregator.report._suite import Exported, export_suite
-from shadowlane.errors import SettingsError
+from shadowlane.errors import SettingsError, SuiteFileError
 from shadowlane.lake import LABELS, REQUESTS
 from shadowlane.replay_worker import Isolation, ModelSource, Target, WorkerPlan
 from shadowlane.replay_worker.suite import SuiteResult, run_suite
-from shadowlane.schemas.suite import SuiteFileError, read_suite
+from shadowlane.schemas.suite import read_suite
 from unit.aggregator.report_lake import NOON, Row, append, comparison, land
 
 SCOPE = Scope("ranker", "challenger")
