@@ -232,7 +232,7 @@ def test_a_condition_narrows_the_report(tmp_path: Path) -> None:
         ("shadow_score", "true or false"),
         ("getenv('HOME') = ''", "getenv"),
         ("(SELECT count(*) FROM read_csv('/etc/passwd')) > 0", "read_csv"),
-        ("", "cannot be parsed"),
+        ("", "an empty condition"),
         ("event_time > now() - INTERVAL 1 DAY", "now gives something else each time"),
         ("event_time < current_timestamp", "current_timestamp gives something else"),
         ("event_time < get_current_timestamp()", "gives something else"),
@@ -263,3 +263,32 @@ def test_a_topic_made_anew_hides_no_repeat(tmp_path: Path) -> None:
     land(tmp_path, [comparison(1, agreement=False, landed_offset=2, source_offset=50)])
     report = read_report(tmp_path, SCOPE)
     assert (report.compared, report.agreements, report.duplicates.repeated_requests) == (2, 2, 1)
+
+
+def test_a_condition_that_some_request_cannot_be_asked_is_the_users_mistake(tmp_path: Path) -> None:
+    """A text that is no number is no damage to the lake."""
+    land(tmp_path, [comparison(1)])
+    with pytest.raises(SettingsError, match="the condition cannot be asked of every request"):
+        read_report(tmp_path, Scope("ranker", "challenger", where="CAST(request_id AS INTEGER) > 1"))
+
+
+def test_grave_figures_come_first_without_a_rule(tmp_path: Path) -> None:
+    """Errors that share nothing, and disagreement that lies everywhere, are told at the top all the same."""
+    rows = [comparison(n, agreement=n % 3 != 0) for n in range(300)]
+    found = report_of(tmp_path, rows, [error(n) for n in range(300, 330)]).headline
+    said = " ".join(each.sentence for each in found)
+    assert "The two disagree on 33.33 % of the requests." in said
+    assert "KeyError on 9.09 % of the requests" in said
+
+
+def test_scores_near_the_largest_number_are_a_report(tmp_path: Path) -> None:
+    """Their sum is no number; nothing fails."""
+    rows = [comparison(n, shadow_score=1.7e308 if n < 5 else 0.5) for n in range(200)]
+    assert report_of(tmp_path, rows).compared == 200
+
+
+def test_a_threshold_is_a_number(tmp_path: Path) -> None:
+    """NaN would make each answer a 0."""
+    land(tmp_path, [comparison(1)])
+    with pytest.raises(SettingsError, match="threshold"):
+        read_report(tmp_path, SCOPE, threshold=float("nan"))

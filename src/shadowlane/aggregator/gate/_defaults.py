@@ -10,11 +10,14 @@ from shadowlane.aggregator.gate._check import Check
 from shadowlane.aggregator.gate._intervals import distance_interval
 from shadowlane.aggregator.gate._look import At, Look, more_to_settle_rate
 from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._notes import CROWDED
 from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report.figures import Latency
 from shadowlane.visible import visible
 
 _SLOWEST = 0.01
+#: With fewer there is no interval of order statistics for a 99th percentile, at a confidence of 95 %.
+FEWEST_FOR_P99 = 368
 
 
 def traffic(look: Look) -> Check:
@@ -67,10 +70,18 @@ def latency(look: Look) -> Check:
         n=found.measured if found else 0,
         sentence="99 % of the shadow's answers took at most {}; at most {} is asked for.",
         write=_values.milliseconds,
-        doubts=[*latency_doubts(report)],
+        doubts=[*latency_doubts(report), *_too_few_timed(report, look.policy.min_requests)],
         interval=look.watch.shadow_p99_ms if look.watch else None,
         needed=lambda: _needed(look, found, bound) if found else None,
     )
+
+
+def _too_few_timed(report: Report, asked: int) -> Iterator[str]:
+    """Of fewer requests a percentile this far out is the largest of them, or nearly."""
+    least = min(asked, FEWEST_FOR_P99)
+    timed = report.latency.shadow.measured if report.latency else least
+    if timed < least:
+        yield f"Only {_values.many(timed, 'request')} timed alone and warm; {least} are the least for a p99."
 
 
 def _needed(look: Look, found: Latency, bound: float) -> int | None:
@@ -123,19 +134,37 @@ def errors(look: Look) -> Check:
 
 def distribution(look: Look) -> Check:
     """Whether the two answer alike on the whole."""
-    report = look.report
+    report, bound = look.report, look.policy.max_distribution_divergence
     return look.conclude(
         "distribution_ok",
         report.distance,
         "<=",
-        look.policy.max_distribution_divergence,
+        bound,
         n=report.compared,
         sentence=f"The Jensen-Shannon distance of the {report.distribution_of} is {{}}; "
         "at most {} is asked for.",
         write=_values.distance,
-        doubts=[*_distribution_doubts(report)],
+        doubts=[
+            *_distribution_doubts(report),
+            *_blind_spots(report, bound),
+        ],
         at=_distance_at(look),
     )
+
+
+def _blind_spots(report: Report, bound: float) -> Iterator[str]:
+    """What the bins do not show: a few far values stretch them, and all others fall into one."""
+    scores = report.scores
+    if report.distribution_of != "scores" or not scores or scores.kolmogorov_smirnov is None:
+        return
+    both = [p + s for p, s in zip(scores.primary, scores.shadow, strict=True)]
+    share = max(both, default=0) / max(1, sum(both))
+    if share >= CROWDED and scores.kolmogorov_smirnov > bound:
+        yield (
+            f"{_values.percent(share, 1)} of the scores lie in one bin, stretched by a few far values, and "
+            f"the distance is blind to them: their distributions are {scores.kolmogorov_smirnov:.2f} apart "
+            "(Kolmogorov-Smirnov)."
+        )
 
 
 def _distance_at(look: Look) -> At | None:

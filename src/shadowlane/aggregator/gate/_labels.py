@@ -78,7 +78,7 @@ def _judged(outcome: Outcome | None) -> int:
     if outcome is None:
         return 0
     found = outcome.correctness or outcome.numeric
-    return found.requests if found else outcome.labelled.part
+    return min(found.requests, outcome.labelled.part) if found else outcome.labelled.part
 
 
 def _correctness(

@@ -35,7 +35,13 @@ def segments(look: Look, asked: SegmentCriteria) -> Iterator[Check]:
         found = _worst(name, judged, check, operator, bound)
         if not crowded:
             return found
-        return replace(found, passed=found.passed and None, why=f"{found.why} {crowded}")
+        is_open = found.passed is True
+        return replace(
+            found,
+            passed=None if is_open else found.passed,
+            unsettled=found.unsettled or is_open,
+            why=f"{found.why} {crowded}",
+        )
 
     if (floor := asked.min_agreement_rate) is not None:
         yield worst("segments_agreement_ok", lambda each: _agreement(look, each, floor), ">=", floor)

@@ -36,8 +36,8 @@ _RARE = 0.001
 
 #: What is counted of the requests of each source, in the order of the fields of `Tally`.
 COMPARED = """count(*), count(*), count(*) FILTER (agreement IS NULL), count(*) FILTER (agreement),
-    count(*) FILTER (isfinite(shadow_score - primary_score)),
-    coalesce(fsum(shadow_score - primary_score) FILTER (isfinite(shadow_score - primary_score)), 0),
+    count(*) FILTER (abs(shadow_score - primary_score) < 1e300),
+    coalesce(fsum(shadow_score - primary_score) FILTER (abs(shadow_score - primary_score) < 1e300), 0),
     0, 0, 0, 0, 0"""
 ERRORED = "count(*), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0"
 JUDGED = """0, 0, 0, 0, 0, 0, count(*), count(*) FILTER (primary_correct), count(*) FILTER (shadow_correct),

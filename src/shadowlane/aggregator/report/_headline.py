@@ -16,6 +16,7 @@ MOST_UNEXPLAINED = 0.001
 FEW_LABELLED = 0.05
 _MANY_LOST = 0.01
 _A_POINT = 0.01
+_OFTEN = 0.90
 _RULES = 3
 _LONG_GAP_HOURS = 24
 _HOURS = 168
@@ -33,6 +34,7 @@ def headline(report: Report) -> tuple[Finding, ...]:
         *_losses(report),
         *_errors(report),
         *_disagreements(report),
+        *_answers(report),
         *_sampling(report),
         *_noise(report),
         *_coverage(report),
@@ -114,17 +116,25 @@ def _losses(report: Report) -> Iterator[Finding]:
 
 def _errors(report: Report) -> Iterator[Finding]:
     for cluster in (report.error_clusters or ())[:_RULES]:
-        if cluster.rules and cluster.rules.rules and (cluster.rate.value or 0) >= MOST_UNEXPLAINED:
-            best = cluster.rules.rules[0]
-            yield Finding(
-                weight="warning",
-                section="errors",
-                sentence=f"{visible(cluster.error_type, 60)} on {_values.percent(cluster.rate.value)} of the "
-                f"requests; {_values.percent(best.share, 1)} of these where {best.text}.",
-            )
+        if (cluster.rate.value or 0) < MOST_UNEXPLAINED:
+            continue
+        found = cluster.rules.rules if cluster.rules else ()
+        where = f"; {_values.percent(found[0].share, 1)} of these where {found[0].text}" if found else ""
+        yield Finding(
+            weight="warning",
+            section="errors",
+            sentence=f"{visible(cluster.error_type, 60)} on {_values.percent(cluster.rate.value)} of the "
+            f"requests{where}.",
+        )
 
 
 def _disagreements(report: Report) -> Iterator[Finding]:
+    if report.agreement_rate is not None and report.agreement_rate < _OFTEN:
+        yield Finding(
+            weight="warning",
+            section="agreement",
+            sentence=f"The two disagree on {_values.percent(1 - report.agreement_rate)} of the requests.",
+        )
     rules: Rules | None = report.disagreement_figures.rules if report.disagreement_figures else None
     for rule in rules.rules[:_RULES] if rules else ():
         yield Finding(
@@ -134,6 +144,16 @@ def _disagreements(report: Report) -> Iterator[Finding]:
             f"{_values.percent(rule.rate.value)} of {_values.many(rule.requests, 'such request')} "
             f"({rule.lift:.1f} times as often as overall).",
         )
+
+
+def _answers(report: Report) -> Iterator[Finding]:
+    scores, many = report.scores, MOST_UNEXPLAINED * report.requests
+    if scores and (no_numbers := scores.primary_not_finite + scores.shadow_not_finite) > many:
+        sentence = f"{_values.many(no_numbers, 'score')} NaN or infinite."
+        yield Finding(weight="warning", section="predictions", sentence=sentence)
+    if scores and scores.one_sided > many:
+        sentence = f"On {_values.many(scores.one_sided, 'request')} only one of the two gave a score."
+        yield Finding(weight="warning", section="predictions", sentence=sentence)
 
 
 def _sampling(report: Report) -> Iterator[Finding]:

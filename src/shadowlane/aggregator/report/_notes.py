@@ -8,7 +8,7 @@ from shadowlane.aggregator.report import _values
 from shadowlane.aggregator.report._report import Report
 from shadowlane.visible import visible
 
-_CROWDED = 0.98
+CROWDED = 0.98
 _MANY_LOST = 0.01
 _KNOWN_RUNS = 12
 _LONGEST = 500
@@ -89,7 +89,7 @@ def _of_distributions(report: Report) -> Iterator[str]:
     if scores.one_sided:
         yield f"Only one of the two models gave a score on {_values.many(scores.one_sided, 'request')}."
     both = [p + s for p, s in zip(scores.primary, scores.shadow, strict=True)]
-    if sum(both) and max(both) / sum(both) >= _CROWDED and max(both) < sum(both):
+    if sum(both) and max(both) / sum(both) >= CROWDED and max(both) < sum(both):
         share = _values.percent(max(both) / sum(both), 1)
         yield f"{share} of the scores lie in one bin: a few far values stretch it, and hide the rest."
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+
+import duckdb
 
 from shadowlane.aggregator.report import _query
 from shadowlane.aggregator.report._agreement import agreement
@@ -34,6 +37,7 @@ from shadowlane.aggregator.report._truth import Compared, ground_truth, load_tru
 from shadowlane.aggregator.report._watch import watch
 from shadowlane.aggregator.report.figures import Agreement, LatencyBasis
 from shadowlane.aggregator.statistics import rate
+from shadowlane.errors import LakeError, SettingsError
 from shadowlane.lake import (
     COMPARISONS,
     ERRORS,
@@ -46,6 +50,10 @@ from shadowlane.lake import (
     Versions,
     read_lake,
 )
+from shadowlane.visible import visible
+
+# What the engine says of a value that an expression of the user's cannot take.
+_OF_A_CONDITION = (duckdb.ConversionException, duckdb.InvalidInputException, duckdb.OutOfRangeException)
 
 #: What a report has when nothing else is asked for.
 SECTIONS = frozenset(
@@ -97,10 +105,23 @@ def read_report(
         SettingsError: no request has a segment of that name.
         DamagedLakeError: a file that a table lists is gone, cut or altered; it says which.
     """
+    if control and (control.shadow, control.run) == (scope.shadow, scope.run):
+        raise SettingsError(
+            f"the control {scope.shadow} (run {scope.run}) is the shadow itself: its disagreement is not the "
+            "primary's noise; a worker's --control makes a run of its own, control or RUN-control"
+        )
+    if threshold is not None and not math.isfinite(threshold):
+        raise SettingsError(f"threshold = {threshold}: a number is wanted, such as 0.5")
     asked = Asked(
         by=by, control=control, sections=frozenset(sections), threshold=threshold, confidence=confidence
     )
-    report = read_lake(lake, scope, [*_tables(asked)], lambda tables: _report(tables, scope, asked), at)
+    try:
+        report = read_lake(lake, scope, [*_tables(asked)], lambda tables: _report(tables, scope, asked), at)
+    except LakeError as error:
+        if scope.where is None or not isinstance(error.__cause__, _OF_A_CONDITION):
+            raise
+        said = visible(str(error.__cause__).splitlines()[0], 200)
+        raise SettingsError(f"the condition cannot be asked of every request: {said}") from error
     return replace(report, headline=headline(report))
 
 

@@ -45,6 +45,8 @@ class Scope:
         check_name("run", self.run)
         for name in ("start", "end"):
             object.__setattr__(self, name, _in_utc(name, getattr(self, name)))
+        if self.where is not None and not self.where.strip():
+            raise SettingsError("an empty condition: leave it out, or write one")
         if self.where is not None:
             check_condition(self.where, COMPARISONS)
         if self.start and self.end and self.start >= self.end:

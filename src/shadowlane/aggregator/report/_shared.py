@@ -183,7 +183,8 @@ def _figures(sample: Sample, found: Found, requests: Mapping[Place, str]) -> Rul
             examples=tuple(requests[place] for place in places if place in requests),
         )
         for rule, count, places in zip(found.rules, found.counts, found.examples, strict=True)
-        if count.hits
+        # One that others left little of may hold for fewer of the sought than chance would bring.
+        if count.hits and count.hits * among > count.requests * sought
     ]
     return Rules(
         rules=tuple(rules),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from shadowlane.aggregator.gate import GateResult, Policy, judge
@@ -88,3 +89,48 @@ def test_a_number_beyond_all_floats_is_no_bound(tmp_path: Path) -> None:
         verdict(tmp_path, "[coverage]\nmin_days = " + "9" * 400 + "\nmin_requests = 1")
     with pytest.raises(SettingsError, match="max_shadow_latency_p99_ms"):
         verdict(tmp_path, "max_shadow_latency_p99_ms = " + "9" * 400)
+
+
+def test_the_shadow_is_not_its_own_noise(tmp_path: Path) -> None:
+    """Named as its own control, it would be excused of everything."""
+    land(tmp_path, comparisons(200))
+    policy = '[noise]\ncontrol = "challenger"\nmin_corrected_agreement_rate = 0.9\n'
+    with pytest.raises(SettingsError, match="is the shadow itself"):
+        verdict(tmp_path, policy)
+
+
+def _plain(lake: Path, min_requests: int = 100) -> GateResult:
+    file = lake / "policy.toml"
+    file.write_text(f"min_requests = {min_requests}")
+    return judge(lake, Scope("ranker", "challenger"), Policy.load(file), NOW)
+
+
+def test_a_far_value_does_not_hide_that_all_others_differ(tmp_path: Path) -> None:
+    """One score of a thousand stretches the bins until all others fall into one: the distance is no pass."""
+    scores = np.random.default_rng(0).random(3_000)
+    rows = [comparison(n, primary_score=each, shadow_score=0.35 * each) for n, each in enumerate(scores)]
+    rows[7]["shadow_score"] = 1000.0
+    land(tmp_path, rows)
+    result = _plain(tmp_path)
+    passed, why = outcome(result, "distribution_ok")
+    assert (result.verdict, passed) == ("inconclusive", None)
+    assert "the distance is blind to them" in why
+
+
+def test_skewed_scores_that_are_alike_pass(tmp_path: Path) -> None:
+    """Most scores of a rare event lie in one bin, and that is no fault."""
+    scores = np.random.default_rng(0).beta(0.05, 20, 3_000)
+    scores[0] = 1.0
+    land(tmp_path, [comparison(n, primary_score=each, shadow_score=each) for n, each in enumerate(scores)])
+    assert outcome(_plain(tmp_path), "distribution_ok")[0] is True
+
+
+def test_a_percentile_of_twenty_requests_is_no_pass(tmp_path: Path) -> None:
+    """The others were timed as shares of a batch: of the shadow's slowest hundredth nothing is known."""
+    rows = [comparison(n, latency_basis="amortized", shadow_latency_ms=900.0) for n in range(1_000)]
+    rows += [comparison(n, shadow_latency_ms=20.0) for n in range(1_000, 1_020)]
+    land(tmp_path, rows)
+    result = _plain(tmp_path, 1_000)
+    passed, why = outcome(result, "latency_ok")
+    assert (result.verdict, passed) == ("inconclusive", None)
+    assert "Only 20 requests timed alone and warm; 368 are the least" in why
