@@ -129,7 +129,12 @@ def test_each_section_is_read(tmp_path: Path) -> None:
             "max_correctness_loss": 0.1,
         },
         "labels": {"name": "label", "threshold": -1.5, "min_labelled": 1_000, "max_brier_increase": 0.01},
-        "noise": {"control": "again", "control_run": "live", "min_corrected_agreement_rate": 0.98},
+        "noise": {
+            "control": "again",
+            "control_run": "live",
+            "min_corrected_agreement_rate": 0.98,
+            "min_control_requests": 1000,
+        },
         "features": {"max_missing_rate": 0.02},
         "coverage": {"full_week": True},
         "completeness": {"max_unexplained_rate": 0.001},

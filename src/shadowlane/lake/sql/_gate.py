@@ -37,7 +37,7 @@ _NO_TABLES = {"pg_settings"}
 _ALLOWED = "SELECT, WITH, FROM, VALUES, DESCRIBE, SUMMARIZE, SHOW or EXPLAIN"
 # The engine says of most functions whether they always give the same; of these it is wrong, or says nothing.
 _CLOCKS = {"current_localtime", "current_localtimestamp", "current_time", "current_timestamp", "localtime",
-    "localtimestamp"}  # fmt: skip
+    "getvariable", "localtimestamp"}  # fmt: skip
 _UNSTEADY = "SELECT DISTINCT lower(function_name) FROM duckdb_functions() WHERE stability <> 'CONSISTENT'"
 
 

@@ -60,7 +60,7 @@ def test_the_exact_interval_is_scipys(counts: tuple[int, int], level: float) -> 
 def test_the_exact_interval_is_statsmodels_at_any_size(counts: tuple[int, int], level: float) -> None:
     """At a billion scipy's own search stops too early; the quantiles that statsmodels takes do not."""
     expected = proportion.proportion_confint(*counts, alpha=1 - level, method="beta")
-    assert clopper_pearson(*counts, level) == pytest.approx(expected, rel=1e-8, abs=1e-15)
+    assert clopper_pearson(*counts, level) == pytest.approx(expected, rel=1e-6, abs=1e-15)
 
 
 @pytest.mark.parametrize("whole", [1, 300, 10**7, 10**9])
