@@ -104,7 +104,7 @@ def peer() -> Path:
     if not (there / "made").is_file():
         subprocess.run([sys.executable, "-m", "venv", "--clear", there], check=True)
         subprocess.run(
-            [there / "bin" / "pip", "install", "--quiet", "evidently>=0.7", "duckdb>=1.2"], check=True
+            [there / "bin" / "pip", "install", "--quiet", "evidently>=0.7", "duckdb>=1.4"], check=True
         )
         (there / "made").touch()
     return there / "bin" / "python"
@@ -147,8 +147,9 @@ def main() -> None:
         print(f"scan of {asked.rows:,} comparisons: {seconds:.2f} s")
         for name in ("report", "gate"):
             ratio = statistics.median(each[name]["seconds"] / each["scan"]["seconds"] for each in rounds)
+            cpu = statistics.median(each[name]["cpu"] / each["scan"]["cpu"] for each in rounds)
             memory = max(each[name]["mb"] for each in rounds)
-            print(f"{name}: {ratio:.2f} scans, {memory:,.0f} MB")
+            print(f"{name}: {ratio:.2f} scans ({cpu:.2f} by CPU), {memory:,.0f} MB")
         if asked.peer:
             beside_peer(Path(folder))
 
