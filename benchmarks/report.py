@@ -104,7 +104,8 @@ def peer() -> Path:
     if not (there / "made").is_file():
         subprocess.run([sys.executable, "-m", "venv", "--clear", there], check=True)
         subprocess.run(
-            [there / "bin" / "pip", "install", "--quiet", "evidently>=0.7", "duckdb>=1.4"], check=True
+            [there / "bin" / "pip", "install", "--quiet", "evidently>=0.7", "duckdb>=1.4", "pandas<3"],
+            check=True,
         )
         (there / "made").touch()
     return there / "bin" / "python"
