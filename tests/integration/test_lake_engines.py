@@ -180,7 +180,8 @@ def asked(spec: TableSpec, microseconds: str) -> str:
         for path, kind in paths(field)
     ]
     where = "where model <> 'fraud'" if "model" in spec.schema.names else ""
-    return f"select {', '.join(columns)} from {{table}} {where} order by landed_offset"
+    order = "landed_offset" if "landed_offset" in spec.schema.names else spec.sorted_by[0]
+    return f"select {', '.join(columns)} from {{table}} {where} order by {order}"
 
 
 def in_duckdb(lake: Path, statement: str, table: str) -> list[list[Any]]:
@@ -198,14 +199,18 @@ def in_duckdb(lake: Path, statement: str, table: str) -> list[list[Any]]:
 def segments_of(lake: Path) -> dict[Any, tuple[int, float]]:
     """What the report says of each country: compared, and the rate of agreement."""
     report = json.loads(report_to_json(read_report(lake, Scope("fraud", "boosted"), by=["country"])))
-    [country] = report["segments"]
+    country, *_ = report["segments"]
     return {each["value"]: (each["compared"], each["agreement_rate"]) for each in country["groups"]}
 
 
 def by_country(rows: list[dict[str, Any]]) -> dict[Any, tuple[int, float]]:
     """The same of an example's rows."""
     return {
-        row["cohort"]: (row["compared"], row["agreements"] / (row["compared"] - row["ignored"]))
+        row["cohort"]: (
+            row["compared"],
+            # The report's JSON has twelve digits.
+            float(f"{row['agreements'] / (row['compared'] - row['ignored']):.12g}"),
+        )
         for row in rows
         if not row["is_total"]
     }
