@@ -60,9 +60,11 @@ def gate(
         result = replace(result, id=None)
     # What is decided is written down before it is told: a closed output loses no record.
     failed = _recorded(place, result) if result.id else None
-    if junit:
-        _write(junit, result)
-    _print(result, form)
+    try:
+        if junit:
+            _write(junit, result)
+    finally:
+        _print(result, form)
     if failed:
         raise failed
     if result.id:
