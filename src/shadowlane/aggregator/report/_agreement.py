@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from shadowlane.aggregator.report._hours import Hours, hours
-from shadowlane.aggregator.report._rates import interval, rate_of
+from shadowlane.aggregator.report._rates import LEVEL, interval, rate_of
 from shadowlane.aggregator.report._scope import Control
 from shadowlane.aggregator.report._strata import Strata, summed
 from shadowlane.aggregator.report.figures import (
@@ -22,7 +22,6 @@ from shadowlane.aggregator.report.figures import (
 from shadowlane.aggregator.statistics import newcombe_difference
 from shadowlane.lake import OpenLake
 
-LEVEL = 0.95
 #: At most so many points are drawn over time; each is as long as one of these.
 MOST_POINTS = 240
 _MOST_STRETCHES = 2_400

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from shadowlane.aggregator.report._rates import LEVEL
 from shadowlane.aggregator.report.figures import CohortWatch, Interval, Watch
 from shadowlane.aggregator.statistics import quantile_sequence_ranks
 from shadowlane.aggregator.statistics._normal import deviations, student_deviations
 from shadowlane.lake import OpenLake
 
-_LEVEL = 0.95
 _P99 = 0.99
 _MOST_COHORTS = 1_000
 _METHOD = "order statistics, by a confidence sequence"
@@ -57,7 +57,7 @@ _RATES = (("judged", "disagrees"), ("requests", "failed"), ("timed", "slow"))
 
 def watch(lake: OpenLake, level: float | None = None, by: Sequence[str] = ()) -> Watch:
     """What is needed to look again and again, at this level; of these segments' cohorts, too."""
-    level = _LEVEL if level is None else level
+    level = LEVEL if level is None else level
     latencies = lake.arrays(_LATENCIES)
     shadow, primary = latencies["shadow"], latencies["primary_"]
     is_timed, is_timed_too = _is_usable(shadow), _is_usable(primary)

@@ -23,6 +23,7 @@ from shadowlane.aggregator.forms.charts._frame import (
 from shadowlane.aggregator.forms.charts._svg import line, mark, path, picture
 from shadowlane.aggregator.forms.charts._whiskers import Row, dot_of, whiskers
 from shadowlane.aggregator.report import _values
+from shadowlane.aggregator.report._rates import LEVEL
 from shadowlane.aggregator.report._report import Report
 from shadowlane.aggregator.report.figures import Agreement, Rate, TimePoint
 from shadowlane.aggregator.statistics import wilson
@@ -30,7 +31,6 @@ from shadowlane.visible import visible
 
 _MOST_POINTS = 120
 _FEW_POINTS = 40
-_LEVEL = 0.95
 _WIDE = 20.0  # so many times from the least to the largest tolerance: on a scale of logarithms
 _DAY = 86_400
 
@@ -74,7 +74,7 @@ def _over_time(
     """A rate with its band, stretch by stretch; a stretch without requests leaves a gap."""
     kind = "failed" if key.startswith("errors") else "rate"
     known = [(each, *counts(each)) for each in points]
-    bands = {part.start: wilson(hits, of, _LEVEL) for part, hits, of in known if of}
+    bands = {part.start: wilson(hits, of, LEVEL) for part, hits, of in known if of}
     rates = {part.start: hits / of for part, hits, of in known if of}
     values = [*rates.values(), *(end for ends in bands.values() for end in ends)]
     lines = [(whole, "whole")] if whole is not None else []
